@@ -1,0 +1,197 @@
+//! What the flows need from the world, as traits.
+//!
+//! Futures are `Send` so that any executor can drive a flow: the host's, and the
+//! simulation's own.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::change::{EntityRef, ProposedChange};
+use crate::event::{Accepted, Event};
+use crate::ids::{ConnectionId, EventId, TaskId};
+use crate::mapping::{MapCall, MapReport};
+use crate::retry::Jitter;
+use crate::task::{Attempt, DeadCause, Task};
+use crate::time::Timestamp;
+
+/// The time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Chance.
+pub trait Chance: Send + Sync {
+    /// A draw that spreads retries.
+    fn jitter(&self) -> Jitter;
+}
+
+/// Why something could not be made durable. Nothing of it is visible, and the caller
+/// may hand it in again later.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStored {
+    /// The queue before the committer is full.
+    #[error("the store's queue is full")]
+    QueueFull,
+    /// Free disk is below the reserve.
+    #[error("free disk is below the reserve")]
+    DiskLow,
+    /// A write or sync failed; the process is about to end.
+    #[error("the store has failed and takes nothing until the host has restarted")]
+    Latched,
+    /// A record that it depends on cannot be read.
+    #[error("a record of the store that it depends on cannot be read")]
+    Unreadable,
+    /// The host is shutting down.
+    #[error("the host is shutting down")]
+    ShuttingDown,
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read {what} from the store")]
+pub struct ReadError {
+    /// What was read.
+    pub what: String,
+    /// Why not.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The way into the store: one writer, group commit.
+pub trait Journal: Send + Sync {
+    /// Makes the events of one request durable, all or none, each with its map task,
+    /// unless its key is known. Resolves once they are on stable storage; one answer
+    /// an event, in order.
+    fn accept(
+        &self,
+        events: Vec<Event>,
+    ) -> impl Future<Output = Result<Vec<Accepted>, NotStored>> + Send;
+
+    /// Hands in the end of an attempt. Resolves once the committer has taken it over:
+    /// the claim ends when it is durable.
+    fn complete(
+        &self,
+        completion: Completion,
+    ) -> impl Future<Output = Result<(), NotStored>> + Send;
+}
+
+/// Events as they were stored.
+pub trait Events: Send + Sync {
+    /// The event, unless retention dropped it.
+    fn event(&self, id: EventId) -> Result<Option<Event>, ReadError>;
+}
+
+/// What the flow of an attempt decided; one atomic write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The task as it was claimed; its kind says on whose behalf.
+    pub task: Task,
+    /// The attempt, for the record.
+    pub attempt: Attempt,
+    /// What follows.
+    pub end: End,
+}
+
+/// How an attempt at mapping ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Changes and wishes.
+    Mapped {
+        /// To be decided by the version rule.
+        changes: Vec<ProposedChange>,
+        /// Becomes fetch tasks.
+        fetch: Vec<EntityRef>,
+        /// Becomes a poll task.
+        poll_now: bool,
+    },
+    /// Nothing for the change log.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// To be tried again.
+    Again {
+        /// The coming attempt's number.
+        attempt: u32,
+        /// When.
+        due: Timestamp,
+        /// Since when it has waited for a rate limit, where it does.
+        limited_since: Option<Timestamp>,
+    },
+    /// A dead letter.
+    Park {
+        /// Whose problem it is.
+        cause: DeadCause,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A plugin's mapper. Runs the guest on the caller's thread: whoever drives the map
+/// flow owns a thread that may be busy for the length of a call.
+pub trait Mapper: Send + Sync {
+    /// Calls it once, in a fresh instance.
+    fn map(&self, call: &MapCall<'_>) -> MapReport;
+}
+
+/// What the configuration says about a connection at the moment of a call.
+#[derive(Clone, Debug)]
+pub struct ConnectionRules {
+    /// Base URL of the partner's API.
+    pub base_url: Option<Arc<str>>,
+    /// Settings as a JSON object.
+    pub settings: Bytes,
+    /// SHA-256 of `settings`.
+    pub settings_digest: [u8; 32],
+}
+
+impl ConnectionRules {
+    /// Rules with that base URL and those settings, a JSON object.
+    pub fn new(base_url: Option<Arc<str>>, settings: Bytes) -> Self {
+        let settings_digest = Sha256::digest(&settings).into();
+        Self { base_url, settings, settings_digest }
+    }
+}
+
+/// Who maps a connection's events now.
+#[derive(Clone, Debug)]
+pub enum MapRoute<M> {
+    /// This plugin version, under these rules.
+    Plugin(M, Arc<ConnectionRules>),
+    /// The connector has no plugin.
+    NoPlugin,
+    /// The connector's plugin could not be loaded; it may be, later.
+    Unavailable {
+        /// Why not.
+        reason: String,
+    },
+    /// The connection is not configured.
+    NoConnection,
+}
+
+/// The routing table of the moment.
+pub trait Routes: Send + Sync {
+    /// A loaded plugin.
+    type Mapper: Mapper;
+
+    /// Who maps this connection's events now.
+    fn route(&self, connection: &ConnectionId) -> MapRoute<Self::Mapper>;
+}
+
+/// A task that a worker holds while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The task.
+    pub task: Task,
+}
+
+impl Claimed {
+    /// Its number.
+    pub const fn id(&self) -> TaskId {
+        self.task.id
+    }
+}

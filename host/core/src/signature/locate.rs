@@ -1,0 +1,247 @@
+//! Finds the signatures of a request, and the timestamp that stands beside them.
+//!
+//! What is found is text the sender chose: it is decoded here and compared in `verify`.
+//! Ambiguity is refused: a header or key that is there twice where the scheme has one
+//! could be read in one way here and in another behind us.
+
+use std::borrow::Cow;
+
+use super::encoding::MacBytes;
+use super::refusal::{Malformed, Refusal};
+use super::request::{HeaderName, RawRequest};
+use super::scheme::{HeaderForm, Scheme, SignaturePlace, SignatureRule};
+use super::timestamp::{TimestampPlace, TimestampRule};
+
+/// Most signatures looked at in one request: a sender's rotation shows two or three.
+const SIGNATURES_MAX: usize = 16;
+
+/// The texts at the place where signatures are.
+pub(super) struct Located<'a> {
+    /// At least one, without prefixes.
+    pub(super) texts: Vec<Cow<'a, str>>,
+}
+
+impl SignatureRule {
+    /// The place in words for an operator: names from the scheme only.
+    pub(super) fn describe(&self) -> String {
+        match &self.place {
+            SignaturePlace::Header {
+                name,
+                form: HeaderForm::KeyValueList { key, .. },
+            } => {
+                format!("item {key:?} of header {name}")
+            }
+            SignaturePlace::Header { name, .. } => format!("header {name}"),
+            SignaturePlace::NumberedHeaders { name_prefix } => format!("header {name_prefix}N"),
+            SignaturePlace::Json(pointer) => format!("JSON field {pointer}"),
+            SignaturePlace::JsonEach { each, .. } => format!("each item of JSON list {each}"),
+        }
+    }
+
+    fn missing(&self) -> Refusal {
+        Refusal::SignatureMissing {
+            place: self.describe(),
+        }
+    }
+
+    fn doubled(&self) -> Refusal {
+        Refusal::SignatureDoubled {
+            place: self.describe(),
+        }
+    }
+
+    pub(super) fn malformed(&self, why: Malformed) -> Refusal {
+        Refusal::SignatureMalformed {
+            place: self.describe(),
+            why,
+        }
+    }
+
+    /// The candidate texts of a request.
+    pub(super) fn locate<'a>(&self, raw: &'a RawRequest) -> Result<Located<'a>, Refusal> {
+        let texts = match &self.place {
+            SignaturePlace::Header { name, form } => {
+                let value = self.only_value(raw, name)?.ok_or_else(|| self.missing())?;
+                self.split(form, value)?
+            }
+            SignaturePlace::NumberedHeaders { name_prefix } => self.numbered(raw, name_prefix)?,
+            SignaturePlace::Json(pointer) => {
+                let text = pointer
+                    .text_in(&raw.body)
+                    .map_err(|_| Refusal::BodyNotJson)?;
+                vec![text.ok_or_else(|| self.missing())?]
+            }
+            // Refused before any request is looked at; nothing is ever found here.
+            SignaturePlace::JsonEach { .. } => return Err(self.missing()),
+        };
+        if texts.len() > SIGNATURES_MAX {
+            return Err(self.malformed(Malformed::TooMany));
+        }
+        Ok(Located { texts })
+    }
+
+    /// The decoded signatures. Those that are malformed are skipped if another is not:
+    /// a sender may list several while it rotates its keys.
+    pub(super) fn decode(
+        &self,
+        located: &Located<'_>,
+        length: usize,
+    ) -> Result<Vec<MacBytes>, Refusal> {
+        let mut decoded = Vec::with_capacity(located.texts.len());
+        let mut why = Malformed::Empty;
+        for text in &located.texts {
+            match self
+                .encoding
+                .ok_or(Malformed::Empty)
+                .and_then(|e| e.decode(text, length))
+            {
+                Ok(bytes) => decoded.push(bytes),
+                Err(malformed) => why = malformed,
+            }
+        }
+        if decoded.is_empty() {
+            Err(self.malformed(why))
+        } else {
+            Ok(decoded)
+        }
+    }
+
+    fn only_value<'a>(
+        &self,
+        raw: &'a RawRequest,
+        name: &HeaderName,
+    ) -> Result<Option<&'a str>, Refusal> {
+        let value = raw.header(name).map_err(|_| self.doubled())?;
+        value
+            .map(|bytes| std::str::from_utf8(bytes).map_err(|_| self.malformed(Malformed::NotText)))
+            .transpose()
+    }
+
+    fn split<'a>(&self, form: &HeaderForm, value: &'a str) -> Result<Vec<Cow<'a, str>>, Refusal> {
+        match form {
+            HeaderForm::Single { prefix } => {
+                let text = value.strip_prefix(prefix.as_deref().unwrap_or_default());
+                Ok(vec![Cow::Borrowed(
+                    text.ok_or_else(|| self.malformed(Malformed::Prefix))?,
+                )])
+            }
+            HeaderForm::List {
+                item_separator,
+                prefix,
+            } => {
+                let prefix = prefix.as_deref().unwrap_or_default();
+                let texts: Vec<_> = value
+                    .split(item_separator.as_str())
+                    .filter_map(|item| item.strip_prefix(prefix))
+                    .take(SIGNATURES_MAX + 1)
+                    .map(Cow::Borrowed)
+                    .collect();
+                if texts.is_empty() {
+                    Err(self.malformed(Malformed::Prefix))
+                } else {
+                    Ok(texts)
+                }
+            }
+            HeaderForm::KeyValueList { key, multiple, .. } => {
+                let texts: Vec<_> = values_of(form, value, key)
+                    .take(SIGNATURES_MAX + 1)
+                    .map(Cow::Borrowed)
+                    .collect();
+                match texts.len() {
+                    0 => Err(self.missing()),
+                    1 => Ok(texts),
+                    _ if *multiple => Ok(texts),
+                    _ => Err(self.doubled()),
+                }
+            }
+        }
+    }
+
+    fn numbered<'a>(
+        &self,
+        raw: &'a RawRequest,
+        prefix: &HeaderName,
+    ) -> Result<Vec<Cow<'a, str>>, Refusal> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut texts = Vec::new();
+        for (name, value) in &raw.headers {
+            let Some(number) = name.strip_prefix(prefix.as_str()) else {
+                continue;
+            };
+            if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+                continue;
+            }
+            if seen.contains(&number) {
+                return Err(self.doubled());
+            }
+            if seen.len() == SIGNATURES_MAX {
+                return Err(self.malformed(Malformed::TooMany));
+            }
+            seen.push(number);
+            let text =
+                std::str::from_utf8(value).map_err(|_| self.malformed(Malformed::NotText))?;
+            texts.push(Cow::Borrowed(text));
+        }
+        if texts.is_empty() {
+            Err(self.missing())
+        } else {
+            Ok(texts)
+        }
+    }
+}
+
+/// The values under `key` in a header of pairs.
+fn values_of<'a>(form: &HeaderForm, value: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let (item_separator, pair_separator, trim) = match form {
+        HeaderForm::KeyValueList {
+            item_separator,
+            pair_separator,
+            trim,
+            ..
+        } => (item_separator.as_str(), pair_separator.as_str(), *trim),
+        // Other forms have no pairs: the separators below never split anything.
+        HeaderForm::Single { .. } | HeaderForm::List { .. } => ("\0", "\0", false),
+    };
+    value.split(item_separator).filter_map(move |item| {
+        let item = if trim { item.trim() } else { item };
+        item.split_once(pair_separator)
+            .filter(|(found, _)| *found == key)
+            .map(|(_, text)| text)
+    })
+}
+
+/// The text of a request's timestamp, which has to be there once.
+pub(super) fn timestamp_text<'a>(
+    scheme: &Scheme,
+    rule: &TimestampRule,
+    raw: &'a RawRequest,
+) -> Result<Cow<'a, str>, Refusal> {
+    match &rule.place {
+        TimestampPlace::Header(name) => {
+            let value = raw.header(name).map_err(|_| Refusal::TimestampDoubled)?;
+            let value = value.ok_or(Refusal::TimestampMissing)?;
+            std::str::from_utf8(value)
+                .map(Cow::Borrowed)
+                .map_err(|_| rule.malformed())
+        }
+        TimestampPlace::SignatureItem(key) => {
+            let SignaturePlace::Header { name, form } = &scheme.signature.place else {
+                return Err(Refusal::TimestampMissing);
+            };
+            let header = scheme
+                .signature
+                .only_value(raw, name)?
+                .ok_or(Refusal::TimestampMissing)?;
+            let mut values = values_of(form, header, key);
+            let text = values.next().ok_or(Refusal::TimestampMissing)?;
+            if values.next().is_some() {
+                return Err(Refusal::TimestampDoubled);
+            }
+            Ok(Cow::Borrowed(text))
+        }
+        TimestampPlace::Json(pointer) => pointer
+            .text_in(&raw.body)
+            .map_err(|_| Refusal::BodyNotJson)?
+            .ok_or(Refusal::TimestampMissing),
+    }
+}

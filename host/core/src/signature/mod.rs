@@ -1,0 +1,43 @@
+//! Signatures: how a partner proves that a request is its own.
+//!
+//! A [`Scheme`] is data, read from a descriptor or the configuration. A [`KeySet`] is
+//! made of an operator's secrets for one scheme. [`verify`] takes a [`RawRequest`] and
+//! both, and gives a [`VerifiedRequest`] or a [`Refusal`]; nothing else makes one.
+//! [`event_id`] then says by what the event is deduplicated, and [`explain()`] tells an
+//! operator why a request does not verify without telling anyone how to forge one.
+//!
+//! Pure: bytes and an instant come in. Parsing of bodies happens before verification
+//! only where a scheme signs fields instead of bytes.
+
+mod encoding;
+mod event_id;
+mod explain;
+mod form;
+mod handshake;
+mod keys;
+mod locate;
+mod refusal;
+mod request;
+mod scheme;
+pub(crate) mod scheme_json;
+mod suspect;
+mod template;
+mod timestamp;
+mod url;
+mod verify;
+
+pub use encoding::Encoding;
+pub use event_id::{EventIdRule, EventIdText, IdInJson, IdTemplate, InvalidIdTemplate, event_id};
+pub use explain::{Cause, Excerpt, Explanation, explain};
+pub use handshake::HandshakeKind;
+pub use keys::{InvalidSecret, KeySet, KeySetError, SECRET_BYTES_MAX, SECRETS_MAX, Secret};
+pub use refusal::{Malformed, Refusal};
+pub use request::{HeaderName, InvalidHeaderName, RawRequest, RequestParts, VerifiedRequest};
+pub use scheme::{
+    Algorithm, BodyHashClaim, Hash, HeaderForm, JwtAlgorithm, JwtRule, KeyForm, Scheme,
+    SignaturePlace, SignatureRule, Unsupported,
+};
+pub use template::{InvalidTemplate, Template};
+pub use timestamp::{TimestampPlace, TimestampRule, TimestampUnit};
+pub use url::UrlVariant;
+pub use verify::verify;

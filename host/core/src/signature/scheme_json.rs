@@ -1,0 +1,81 @@
+//! The document form of a [`Scheme`](super::Scheme), read and written.
+//!
+//! Reading (`read`) checks more than shape (`check`): that a scheme does not promise more
+//! than its content covers, that a timestamp is signed unless the document says
+//! otherwise, that no key stands where it has no meaning. Every problem is reported at
+//! once. What is written (`write`) is canonical: equal schemes give equal documents, and
+//! reading one gives the scheme back.
+
+mod check;
+mod read;
+mod write;
+
+pub(crate) use read::{read_event_id, read_header_name, read_pointer};
+
+use crate::event::BodyAuthenticated;
+
+/// Keys of a scheme document, here and in the published schema.
+pub(crate) const SCHEME_KEYS: [&str; 13] = [
+    "algorithm",
+    "body_authenticated",
+    "body_bound",
+    "body_hash",
+    "content",
+    "event_id",
+    "issuer",
+    "key",
+    "max_age_s",
+    "signature",
+    "then",
+    "timestamp",
+    "url_variants",
+];
+pub(crate) const SINGLE_KEYS: [&str; 4] = ["encoding", "in", "name", "prefix"];
+pub(crate) const LIST_KEYS: [&str; 6] = [
+    "encoding",
+    "format",
+    "in",
+    "item_separator",
+    "name",
+    "prefix",
+];
+pub(crate) const KEY_VALUE_LIST_KEYS: [&str; 9] = [
+    "encoding",
+    "format",
+    "in",
+    "item_separator",
+    "key",
+    "multiple",
+    "name",
+    "pair_separator",
+    "trim",
+];
+pub(crate) const NUMBERED_HEADERS_KEYS: [&str; 3] = ["encoding", "in", "name_prefix"];
+pub(crate) const SIGNATURE_JSON_KEYS: [&str; 3] = ["encoding", "in", "pointer"];
+pub(crate) const JSON_EACH_KEYS: [&str; 5] = ["each", "encoding", "in", "item", "pointer"];
+pub(crate) const TIMESTAMP_HEADER_KEYS: [&str; 5] = ["in", "name", "signed", "tolerance_s", "unit"];
+pub(crate) const TIMESTAMP_ITEM_KEYS: [&str; 5] = ["in", "key", "signed", "tolerance_s", "unit"];
+pub(crate) const TIMESTAMP_JSON_KEYS: [&str; 5] =
+    ["in", "pointer", "signed", "tolerance_s", "unit"];
+pub(crate) const EVENT_ID_HEADER_KEYS: [&str; 2] = ["in", "name"];
+pub(crate) const EVENT_ID_POINTER_KEYS: [&str; 3] = ["in", "of", "pointer"];
+pub(crate) const EVENT_ID_TEMPLATE_KEYS: [&str; 3] = ["in", "of", "template"];
+pub(crate) const BODY_HASH_KEYS: [&str; 4] = ["encoding", "hash", "in", "name"];
+
+/// Longest text of a scheme document, in bytes.
+pub(crate) const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Longest tolerance of a timestamp: a week, above the longest retry with an old one.
+pub(crate) const TOLERANCE_S_MAX: u64 = 7 * 24 * 3_600;
+
+/// Most spellings of the URL.
+pub(crate) const URL_VARIANTS_MAX: usize = 8;
+
+/// The word for how much of a body is vouched for.
+const fn body_word(body: BodyAuthenticated) -> &'static str {
+    match body {
+        BodyAuthenticated::Full => "full",
+        BodyAuthenticated::Fields => "fields",
+        BodyAuthenticated::None => "none",
+    }
+}

@@ -1,0 +1,9 @@
+//! What crosses the modules of the core, and the partners' own test vectors.
+
+// `cfg(test)` tells clippy that helpers here are test code; it always holds.
+#[cfg(test)]
+mod signing;
+#[cfg(test)]
+mod tampering;
+#[cfg(test)]
+mod vectors;

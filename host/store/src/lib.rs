@@ -1,0 +1,38 @@
+//! The durable store: events, tasks, changes and the mirror over an ordered key-value
+//! engine.
+//!
+//! One [`Committer`] writes. It turns a batch of submissions into one atomic, synced
+//! batch of the engine: dedupe, the version rule and every sequence are decided there.
+//! A [`Reader`] and [`Claims`] see a commit only after its sync. All three are
+//! functions of what they are given: no thread, no clock, no randomness here; the host
+//! owns those.
+//!
+//! This is the only code that knows the disk format. Deliberately absent: when to
+//! retry, what a change means, who may read.
+
+#![deny(missing_docs)]
+
+mod buckets;
+mod codec;
+mod commit;
+mod dead;
+pub mod engine;
+mod keys;
+mod ledger;
+mod open;
+mod queue;
+mod read;
+mod recent;
+mod rooms;
+mod view;
+
+pub use codec::Corrupt;
+pub use commit::{Answer, CommitError, Committer, Submission};
+pub use dead::DeadLetter;
+pub use open::{OpenError, Opened, Options, open};
+pub use queue::Claims;
+pub use read::{
+    ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter, EntityKey,
+    EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Reader,
+};
+pub use view::Fault;

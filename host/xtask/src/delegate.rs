@@ -1,0 +1,38 @@
+//! Benches and long runs: built, then handed over to.
+
+use std::os::unix::process::CommandExt as _;
+
+use crate::project::{
+    Problem, build_plugin, build_release, command, github_plugin, release, target,
+};
+use crate::install;
+
+/// `cargo xtask bench ingest|latency`.
+pub(crate) fn bench(name: &str, options: &[&str]) -> Result<(), Problem> {
+    let folder = target().join("bench").display().to_string();
+    become_binary("tidegate-bench", &[&["--folder", &folder, name], options].concat())
+}
+
+/// `cargo xtask bench map`.
+pub(crate) fn bench_map(options: &[&str]) -> Result<(), Problem> {
+    become_binary("tidegate-bench-map", options)
+}
+
+/// `cargo xtask sim kill9|reload`.
+pub(crate) fn sim(name: &str, options: &[&str]) -> Result<(), Problem> {
+    become_binary("tidegate-e2e", &[&[name], options].concat())
+}
+
+/// Ends as that binary, so that signals and exit codes are its own.
+fn become_binary(name: &str, arguments: &[&str]) -> Result<(), Problem> {
+    eprintln!("xtask: building the plugin and the release binaries");
+    install::wasm_target()?;
+    build_plugin()?;
+    build_release()?;
+    let failed = command(release(name))
+        .args(arguments)
+        .env("TIDEGATE_BIN", release("tidegate"))
+        .env("TIDEGATE_PLUGIN_GITHUB", github_plugin())
+        .exec();
+    Err(format!("could not start {name}: {failed}"))
+}

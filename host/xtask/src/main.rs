@@ -1,0 +1,63 @@
+//! `cargo xtask …`: what a person types. Starts other programs and says what it does.
+//!
+//! Deliberately absent: dependencies, ours and others', so that it builds in a second
+//! and prints its first line at once. Whatever needs more is a binary under `tests/`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool: results on stdout, progress on stderr"
+)]
+
+use std::process::ExitCode;
+
+mod checks;
+mod delegate;
+mod install;
+mod project;
+mod run;
+mod step;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  run [--serve-only]       build all, start a host with an example connection, play
+                           signed GitHub webhooks at it; Ctrl-C ends it
+  test                     everything that CI checks, installing what it needs
+
+  bench ingest [--json]    requests per second, beside axum and axum with PostgreSQL
+  bench map [--json]       microseconds per mapped event, native and sandboxed
+  bench latency [--json]   from the 200 to the change being visible to a reader
+
+  sim kill9 [--rounds N]   kill -9 under load, again and again; what was promised holds
+  sim reload               replace the plugin under load, 20 times
+
+bench and sim take further options: cargo xtask bench ingest --help";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["run"] => run::run(run::Play::Fixtures),
+        ["run", "--serve-only"] => run::run(run::Play::Nothing),
+        ["test"] => checks::run(),
+        ["bench", "map", rest @ ..] => delegate::bench_map(rest),
+        ["bench", bench @ ("ingest" | "latency"), rest @ ..] => delegate::bench(bench, rest),
+        ["sim", sim @ ("kill9" | "reload"), rest @ ..] => delegate::sim(sim, rest),
+        [] | ["help" | "--help" | "-h", ..] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
