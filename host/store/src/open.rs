@@ -1,0 +1,214 @@
+//! Opening a store: creating it, or finding it as the last synced commit left it.
+//!
+//! The engine recovers its own files; here nothing is replayed. Buckets that no ledger
+//! names are what a crash left between creating or dropping a keyspace and the commit
+//! beside it: they are dropped. Fails half-way without harm: the next opening begins
+//! again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tidegate_core::limits::READY_TASKS_MAX;
+use tidegate_core::policy::Policy;
+use tidegate_core::time::Timestamp;
+
+use crate::buckets::Buckets;
+use crate::codec::Corrupt;
+use crate::commit::Committer;
+use crate::engine::{Batch, Durability, Engine, EngineError, Profile};
+use crate::keys::EventHasher;
+use crate::ledger::{LEDGER, Ledger, LedgerRecord, Tally};
+use crate::queue::Claims;
+use crate::read::Reader;
+use crate::rooms::{META, RoomName, Rooms};
+use crate::view::{Fault, Published, View};
+
+/// The disk format of this version. A change of layout or records raises it.
+const FORMAT: u32 = 1;
+/// Its key in `meta`.
+const FORMAT_KEY: &[u8] = b"format";
+/// The key in `meta` of what event keys are hashed with. Never changed.
+const HASH_KEY: &[u8] = b"hash-key";
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct Options {
+    /// Dedupe window and retention.
+    pub policy: Policy,
+    /// Random bytes that a new store hashes event keys with. An existing store has its
+    /// own and does not look at these.
+    pub seed: [u8; 16],
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Opened {
+    /// The only writer.
+    pub committer: Committer,
+    /// Everyone's way to read.
+    pub reader: Reader,
+    /// The workers' way to tasks.
+    pub claims: Claims,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The engine says so.
+    #[error("the store's engine failed while the store was opened")]
+    Engine(#[from] EngineError),
+    /// A record without which there is no store.
+    #[error("the store cannot be read")]
+    Read(#[from] Fault),
+    /// A newer host wrote it.
+    #[error(
+        "the store has format {found}, and this host knows up to {FORMAT}: start the host that wrote it, or a newer one"
+    )]
+    NewerFormat {
+        /// Its format.
+        found: u32,
+    },
+    /// A part without which there is no store.
+    #[error("the store has no {what}: its folder is incomplete")]
+    Incomplete {
+        /// Which.
+        what: String,
+    },
+}
+
+/// Opens the store in that engine, or creates it.
+pub fn open(
+    engine: Arc<dyn Engine>,
+    options: Options,
+    now: Timestamp,
+) -> Result<Opened, OpenError> {
+    open_with(engine, options, now, READY_TASKS_MAX)
+}
+
+/// As [`open`], with a bound of its own on tasks in memory.
+pub(crate) fn open_with(
+    engine: Arc<dyn Engine>,
+    options: Options,
+    now: Timestamp,
+    ready_max: usize,
+) -> Result<Opened, OpenError> {
+    let existing: HashSet<String> = engine.keyspaces()?.into_iter().collect();
+    let meta = read_meta(&*engine, &existing)?;
+    let rooms = Rooms::open(&*engine)?;
+    let (ledger, hasher) = match meta {
+        Some(meta) => {
+            reconcile_buckets(&*engine, &existing, &meta.ledger)?;
+            (meta.ledger.open(&*engine)?, EventHasher::new(meta.hash_key))
+        }
+        None => (
+            create(&*engine, &rooms, &options, now)?,
+            EventHasher::new(options.seed),
+        ),
+    };
+    let view = View {
+        snapshot: engine.snapshot()?,
+        ledger,
+        rooms,
+    };
+    let published = Published::new(engine, view);
+    let claims = Claims::open(published.clone(), ready_max)?;
+    let reader = Reader::new(published.clone(), claims.clone());
+    let committer = Committer::new(published, claims.clone(), options.policy, hasher);
+    Ok(Opened {
+        committer,
+        reader,
+        claims,
+    })
+}
+
+struct Meta {
+    hash_key: [u8; 16],
+    ledger: LedgerRecord,
+}
+
+/// What an existing store says of itself; nothing else of it is touched before.
+fn read_meta(engine: &dyn Engine, existing: &HashSet<String>) -> Result<Option<Meta>, OpenError> {
+    if !existing.contains(META) {
+        return Ok(None);
+    }
+    let meta = engine.open_keyspace(META, Profile::Churn)?;
+    let snapshot = engine.snapshot()?;
+    let Some(format) = snapshot.get(meta, FORMAT_KEY)? else {
+        // The first commit of a new store never happened.
+        return Ok(None);
+    };
+    let corrupt = |key: &[u8], source| Fault::Corrupt {
+        keyspace: META.to_owned(),
+        key: String::from_utf8_lossy(key).into_owned(),
+        source,
+    };
+    let format = <[u8; 4]>::try_from(format.as_ref());
+    let found = u32::from_be_bytes(format.map_err(|_| corrupt(FORMAT_KEY, Corrupt::Truncated))?);
+    if found > FORMAT {
+        return Err(OpenError::NewerFormat { found });
+    }
+    let need = |key: &'static [u8]| {
+        let missing = || OpenError::Incomplete {
+            what: format!("{} record", String::from_utf8_lossy(key)),
+        };
+        snapshot.get(meta, key)?.ok_or_else(missing)
+    };
+    let hash_key = <[u8; 16]>::try_from(need(HASH_KEY)?.as_ref())
+        .map_err(|_| corrupt(HASH_KEY, Corrupt::Truncated))?;
+    let ledger =
+        LedgerRecord::from_record(need(LEDGER)?).map_err(|source| corrupt(LEDGER, source))?;
+    Ok(Some(Meta { hash_key, ledger }))
+}
+
+/// Drops buckets that no ledger names. One that the ledger names and the engine does
+/// not have must not be taken for an empty one.
+fn reconcile_buckets(
+    engine: &dyn Engine,
+    existing: &HashSet<String>,
+    ledger: &LedgerRecord,
+) -> Result<(), OpenError> {
+    let named: HashSet<String> = ledger.keyspaces().map(|name| name.to_string()).collect();
+    if let Some(name) = named.difference(existing).next() {
+        return Err(OpenError::Incomplete {
+            what: format!("keyspace {name}"),
+        });
+    }
+    for name in existing
+        .difference(&named)
+        .filter(|name| RoomName::is_bucket(name))
+    {
+        tracing::info!(keyspace = %name, "dropping a bucket that a crash left behind");
+        let orphan = engine.open_keyspace(name, Profile::Churn)?;
+        engine.drop_keyspace(orphan)?;
+    }
+    Ok(())
+}
+
+fn create(
+    engine: &dyn Engine,
+    rooms: &Rooms,
+    options: &Options,
+    now: Timestamp,
+) -> Result<Ledger, EngineError> {
+    let ledger = Ledger {
+        tally: Tally::default(),
+        events: Buckets::begin(engine, now)?,
+        keys: Buckets::begin(engine, now)?,
+        changes: Buckets::begin(engine, now)?,
+    };
+    let mut batch = Batch::default();
+    let meta = rooms.meta.keyspace;
+    batch.put(meta, FORMAT_KEY, FORMAT.to_be_bytes().to_vec());
+    batch.put(meta, HASH_KEY, options.seed.to_vec());
+    batch.put(meta, LEDGER, ledger.to_record());
+    engine.write(batch, Durability::Synced)?;
+    Ok(ledger)
+}
