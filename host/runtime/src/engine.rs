@@ -1,0 +1,176 @@
+//! The engine: how plugins are compiled and where their instances live.
+//!
+//! Every setting here was measured; the comments say what it does for a call that maps
+//! one webhook in a fresh instance.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tidegate_core::limits::PLUGIN_STACK_BYTES_MAX;
+use wasmtime::{Config, Enabled, Engine, Inlining, OptLevel, PoolingAllocationConfig};
+
+use crate::limits::{CORE_INSTANCES_MAX, CallLimits, MEMORIES_MAX, TABLES_MAX};
+
+/// Length of an epoch: the grain of the time limit. A hundred wake-ups a second cost an
+/// idle host nothing that can be measured.
+const EPOCH: Duration = Duration::from_millis(10);
+
+/// Address space of one memory. With four gibibytes and a guard no access of a 32-bit
+/// guest needs a check; only what is used takes memory.
+const MEMORY_RESERVATION: u64 = 4 << 30;
+const MEMORY_GUARD: u64 = 32 << 20;
+
+/// Memory that a slot keeps between calls and that is wiped by hand, where the kernel
+/// tells which pages were written: more than a mapping of a usual webhook touches, so no
+/// call waits for the kernel to take pages away and give them back.
+const RESIDENT_BYTES_SCANNED: usize = 512 * 1024;
+
+/// The same where the kernel does not tell, and all of it is wiped each time.
+const RESIDENT_BYTES_BLIND: usize = 256 * 1024;
+
+/// Function tables are small; kept and wiped by hand.
+const RESIDENT_TABLE_BYTES: usize = 64 * 1024;
+
+/// What the kernel offers to plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelFacts {
+    /// Whether it tells which pages were written (`PAGEMAP_SCAN`, Linux 6.7 and newer).
+    /// Without it a call costs some microseconds more.
+    pub pagemap_scan: bool,
+}
+
+impl KernelFacts {
+    /// Asks the kernel.
+    pub fn detect() -> Self {
+        Self {
+            pagemap_scan: PoolingAllocationConfig::is_pagemap_scan_available(),
+        }
+    }
+}
+
+/// Makes the engine. `instances_max` bounds the calls that run at once.
+pub(crate) fn engine(
+    facts: KernelFacts,
+    instances_max: u32,
+    limits: &CallLimits,
+) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(pool(facts, instances_max, limits))
+        .cranelift_opt_level(OptLevel::Speed)
+        // A call costs a check of stack and epoch, and guests are full of small functions.
+        .compiler_inlining(Inlining::Yes)
+        .memory_reservation(MEMORY_RESERVATION)
+        .memory_guard_size(MEMORY_GUARD)
+        .memory_init_cow(true)
+        .max_wasm_stack(PLUGIN_STACK_BYTES_MAX)
+        .epoch_interruption(true)
+        // Plugins answer synchronously; the tables for concurrency in each store would
+        // cost a quarter of an instantiation.
+        .concurrency_support(false)
+        // Plugins are stripped: a trace of their frames says nothing in a dead letter.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(std::env::var("TG_AM").is_ok())
+        .native_unwind_info(std::env::var("TG_UN").is_ok())
+        // The same answer on every machine, or a replay is none.
+        .relaxed_simd_deterministic(true)
+        .cranelift_nan_canonicalization(true);
+    if let Ok(v) = std::env::var("TG_INLINE") {
+        config.compiler_inlining(if v == "1" {
+            wasmtime::Inlining::Yes
+        } else {
+            wasmtime::Inlining::No
+        });
+    }
+    if let Ok(v) = std::env::var("TG_EPOCH") {
+        config.epoch_interruption(v == "1");
+    }
+    if let Ok(v) = std::env::var("TG_NAN") {
+        config.cranelift_nan_canonicalization(v == "1");
+    }
+    if let Ok(v) = std::env::var("TG_LAZY") {
+        config.table_lazy_init(v == "1");
+    }
+    Engine::new(&config)
+}
+
+fn pool(facts: KernelFacts, instances_max: u32, limits: &CallLimits) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances_max)
+        .total_core_instances(instances_max.saturating_mul(16))
+        .total_memories(instances_max.saturating_mul(2))
+        .total_tables(instances_max.saturating_mul(8))
+        .total_stacks(instances_max)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .max_memory_size(limits.memory_bytes)
+        .table_keep_resident(RESIDENT_TABLE_BYTES)
+        .linear_memory_keep_resident(if facts.pagemap_scan {
+            RESIDENT_BYTES_SCANNED
+        } else {
+            RESIDENT_BYTES_BLIND
+        })
+        .pagemap_scan(if facts.pagemap_scan {
+            Enabled::Auto
+        } else {
+            Enabled::No
+        });
+    if let Ok(v) = std::env::var("TG_RES") {
+        pool.linear_memory_keep_resident(v.parse::<usize>().unwrap() * 1024);
+    }
+    if let Ok(v) = std::env::var("TG_TRES") {
+        pool.table_keep_resident(v.parse::<usize>().unwrap() * 1024);
+    }
+    if let Ok(v) = std::env::var("TG_PM") {
+        pool.pagemap_scan(if v == "1" { Enabled::Yes } else { Enabled::No });
+    }
+    if let Ok(v) = std::env::var("TG_DEC") {
+        pool.decommit_batch_size(v.parse().unwrap());
+    }
+    pool
+}
+
+/// How many epochs a call may see begin.
+pub(crate) fn epochs(time: Duration) -> u64 {
+    let whole = time.as_nanos().div_ceil(EPOCH.as_nanos());
+    // The first one may begin at once.
+    u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// Moves the engine's epoch on, until dropped.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    /// Closed on drop, which ends the thread.
+    _stop: mpsc::Sender<()>,
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let engine = engine.weak();
+        thread::Builder::new()
+            .name("plugin-epochs".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(EPOCH) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    match engine.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
+                }
+            })?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_at_least_its_time() {
+        assert_eq!(epochs(Duration::from_secs(2)), 201);
+        assert_eq!(epochs(Duration::from_millis(1)), 2);
+    }
+}
