@@ -38,6 +38,10 @@ pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Most open ingress connections: two per request that 64 MiB of 16 KiB bodies allow.
 pub const INGRESS_CONNECTIONS_MAX: usize = 8_192;
 
+/// Most open connections to the operator API: every stream of changes, and as many
+/// again three times over.
+pub const OPERATOR_CONNECTIONS_MAX: usize = 1_024;
+
 /// Submissions that may wait for the committer; above it: 503. A quarter of a second
 /// of work at the measured rate of a small machine.
 pub const COMMIT_QUEUE_MAX: usize = 8_192;

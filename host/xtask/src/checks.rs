@@ -18,7 +18,9 @@ pub(crate) fn run() -> Result<(), String> {
     let octokit = steps.prepare("octokit replay: node and npm packages", install::octokit);
     let postgres = steps.prepare("bench baseline: PostgreSQL", install::postgres);
 
-    steps.check("formatting", || succeed(&mut cargo(["fmt", "--all", "--check"])));
+    steps.check("formatting", || {
+        succeed(&mut cargo(["fmt", "--all", "--check"]))
+    });
     steps.check("clippy", || {
         let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
         succeed(cargo(all).args(["--", "--deny", "warnings"]))

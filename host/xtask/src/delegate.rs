@@ -2,15 +2,18 @@
 
 use std::os::unix::process::CommandExt as _;
 
+use crate::install;
 use crate::project::{
     Problem, build_plugin, build_release, command, github_plugin, release, target,
 };
-use crate::install;
 
 /// `cargo xtask bench ingest|latency`.
 pub(crate) fn bench(name: &str, options: &[&str]) -> Result<(), Problem> {
     let folder = target().join("bench").display().to_string();
-    become_binary("tidegate-bench", &[&["--folder", &folder, name], options].concat())
+    become_binary(
+        "tidegate-bench",
+        &[&["--folder", &folder, name], options].concat(),
+    )
 }
 
 /// `cargo xtask bench map`.

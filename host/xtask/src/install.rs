@@ -28,7 +28,10 @@ fn target_is_installed() -> Result<bool, Problem> {
 
 /// The linters that the checks run.
 pub(crate) fn lint_components() -> Result<(), Problem> {
-    if ["fmt", "clippy"].iter().all(|tool| answers(project::cargo([tool, "--version"]))) {
+    if ["fmt", "clippy"]
+        .iter()
+        .all(|tool| answers(project::cargo([tool, "--version"])))
+    {
         return Ok(());
     }
     rustup(&["component", "add", "clippy", "rustfmt"])
@@ -46,9 +49,14 @@ fn rustup(arguments: &[&str]) -> Result<(), Problem> {
 
 /// A PostgreSQL server for the bench's baseline.
 pub(crate) fn postgres() -> Result<(), Problem> {
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut folders: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    folders.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
     if folders.iter().any(|folder| folder.join("initdb").exists()) {
         return Ok(());
     }
@@ -67,8 +75,19 @@ pub(crate) fn octokit() -> Result<PathBuf, Problem> {
         let copied = fs::copy(from.join(file), into.join(file));
         copied.map_err(|error| format!("could not copy {file}: {error}"))?;
     }
-    let quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"];
-    succeed(command("npm").arg("ci").args(quiet).arg("--prefix").arg(&into))?;
+    let quiet = [
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+    ];
+    succeed(
+        command("npm")
+            .arg("ci")
+            .args(quiet)
+            .arg("--prefix")
+            .arg(&into),
+    )?;
     Ok(into)
 }
 
@@ -80,7 +99,9 @@ fn debian_packages(packages: &[&str]) -> Result<(), Problem> {
     }
     let apt = |arguments: &[&str]| {
         let mut apt = command("apt-get");
-        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        apt.args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null());
         succeed(&mut apt)
     };
     let install = ["install", "--yes", "--no-install-recommends"];
@@ -96,5 +117,9 @@ fn is_root() -> bool {
 
 fn answers(mut command: impl std::borrow::BorrowMut<Command>) -> bool {
     let command = command.borrow_mut().stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }

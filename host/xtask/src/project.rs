@@ -29,7 +29,9 @@ pub(crate) fn release(name: &str) -> PathBuf {
 
 /// The GitHub plugin's file.
 pub(crate) fn github_plugin() -> PathBuf {
-    target().join(WASM_TARGET).join("plugin/tidegate_plugin_github.wasm")
+    target()
+        .join(WASM_TARGET)
+        .join("plugin/tidegate_plugin_github.wasm")
 }
 
 /// Where this tool installs what it needs for tests.
@@ -54,7 +56,9 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 /// Runs it to its end, and says what failed where it fails.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), Problem> {
     let shown = format!("{command:?}").replace('"', "");
-    let status = command.status().map_err(|error| format!("could not run {shown}: {error}"))?;
+    let status = command
+        .status()
+        .map_err(|error| format!("could not run {shown}: {error}"))?;
     if status.success() {
         Ok(())
     } else {
@@ -71,7 +75,12 @@ pub(crate) fn build_plugin() -> Result<(), Problem> {
 /// Builds everything that runs as a release binary, in one go: cargo unifies features
 /// over what it builds together, so another selection would build much of it again.
 pub(crate) fn build_release() -> Result<(), Problem> {
-    let packages = ["tidegate", "tidegate-bench", "tidegate-bench-map", "tidegate-e2e"];
+    let packages = [
+        "tidegate",
+        "tidegate-bench",
+        "tidegate-bench-map",
+        "tidegate-e2e",
+    ];
     let packages = packages.iter().flat_map(|name| ["--package", name]);
     let features = ["--features", "tidegate/sled", "--bins"];
     succeed(cargo(["build", "--release"]).args(packages).args(features))

@@ -34,14 +34,19 @@ struct Addresses {
 
 /// Runs until Ctrl-C.
 pub(crate) fn run(play: Play) -> Result<(), Problem> {
-    println!("xtask run: building the GitHub plugin and the host, which takes minutes the first time");
+    println!(
+        "xtask run: building the GitHub plugin and the host, which takes minutes the first time"
+    );
     install::wasm_target()?;
     build_plugin()?;
     let packages = ["--package", "tidegate", "--package", "tidegate-e2e"];
     succeed(cargo(["build", "--release", "--bins"]).args(packages))?;
 
     let folder = target().join("run");
-    let addresses = Addresses { ingress: address(8080)?, operator: address(8081)? };
+    let addresses = Addresses {
+        ingress: address(8080)?,
+        operator: address(8081)?,
+    };
     lay_out(&folder, addresses).map_err(|error| format!("{}: {error}", folder.display()))?;
     explain(&folder, addresses);
     if play == Play::Fixtures {
@@ -72,7 +77,7 @@ fn lay_out(folder: &Path, addresses: Addresses) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut random = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = format!("{:032x}", u128::from_be_bytes(random));
     let mut file = File::options()
         .create_new(true)
         .write(true)
@@ -98,11 +103,17 @@ fn explain(folder: &Path, addresses: Addresses) {
     let Addresses { ingress, operator } = addresses;
     let shown = |name: &str| {
         let path = folder.join(name);
-        path.strip_prefix(root()).unwrap_or(&path).display().to_string()
+        path.strip_prefix(root())
+            .unwrap_or(&path)
+            .display()
+            .to_string()
     };
     let tidegate = release("tidegate");
     let tidegate = tidegate.strip_prefix(root()).unwrap_or(&tidegate).display();
-    let (secret, token) = (shown("webhook-secret"), shown("tidegate-data/operator-token"));
+    let (secret, token) = (
+        shown("webhook-secret"),
+        shown("tidegate-data/operator-token"),
+    );
     let config = shown("tidegate.toml");
     println!(
         "
@@ -110,9 +121,10 @@ webhooks   http://{ingress}/in/github/acme   signed with the secret in {secret}
 operator   http://{operator}                 with the token in {token}
 
 in another terminal:
-  {tidegate} changes --follow --url http://{operator} --token \"$(cat {token})\"
+  {tidegate} --config {config} changes --follow
   curl -H \"Authorization: Bearer $(cat {token})\" http://{operator}/v1/events
-configuration and store are in {config} and beside it; Ctrl-C ends the host
+
+Ctrl-C ends the host; the next run begins with an empty store
 "
     );
 }

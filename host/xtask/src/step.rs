@@ -28,7 +28,11 @@ impl Steps {
     pub(crate) fn check(&mut self, name: &'static str, step: impl FnOnce() -> Result<(), Problem>) {
         let (took, done) = timed(name, step);
         let outcome = done.map_or_else(Outcome::Failed, |()| Outcome::Passed);
-        self.taken.push(Taken { name, took, outcome });
+        self.taken.push(Taken {
+            name,
+            took,
+            outcome,
+        });
     }
 
     /// Takes a step without which the others make no sense.
@@ -39,7 +43,10 @@ impl Steps {
     ) -> Result<(), Problem> {
         self.check(name, step);
         match self.taken.last() {
-            Some(Taken { outcome: Outcome::Failed(problem), .. }) => Err(problem.clone()),
+            Some(Taken {
+                outcome: Outcome::Failed(problem),
+                ..
+            }) => Err(problem.clone()),
             _ => Ok(()),
         }
     }
@@ -56,7 +63,11 @@ impl Steps {
             Ok(ready) => (Some(ready), Outcome::Passed),
             Err(problem) => (None, Outcome::LeftOut(problem)),
         };
-        self.taken.push(Taken { name: check, took, outcome });
+        self.taken.push(Taken {
+            name: check,
+            took,
+            outcome,
+        });
         ready
     }
 
@@ -82,7 +93,9 @@ impl Steps {
             return Err(format!("{failed} steps failed"));
         }
         if left_out > 0 && in_ci {
-            return Err(format!("{left_out} checks were left out, which CI may not do"));
+            return Err(format!(
+                "{left_out} checks were left out, which CI may not do"
+            ));
         }
         Ok(())
     }

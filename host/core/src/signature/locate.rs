@@ -23,7 +23,7 @@ pub(super) struct Located<'a> {
 
 impl SignatureRule {
     /// The place in words for an operator: names from the scheme only.
-    pub(super) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.place {
             SignaturePlace::Header {
                 name,

@@ -240,7 +240,7 @@ impl Scheme {
     }
 
     /// The same scheme with another event-id rule, which the caller checks.
-    pub(crate) fn with_event_id(self, event_id: EventIdRule) -> Self {
+    pub fn with_event_id(self, event_id: EventIdRule) -> Self {
         Self { event_id, ..self }
     }
 

@@ -1,0 +1,172 @@
+//! With what `tidegate verify` verifies: the scheme and the secrets, from files or from
+//! the configuration.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tidegate_core::descriptor::Descriptor;
+use tidegate_core::ids::ConnectionId;
+use tidegate_core::signature::{Scheme, Secret};
+
+use super::World;
+use super::error::CliError;
+use super::query::Query;
+use super::verify::VerifyArgs;
+use crate::config::{Config, ConfigSource, SecretRef, process_environment, read_bounded, resolve};
+
+/// Largest scheme or descriptor document.
+const DOCUMENT_BYTES_MAX: u64 = 512 * 1024;
+
+/// With what to verify.
+pub(super) struct Measure {
+    /// How a request proves itself.
+    pub(super) scheme: Scheme,
+    /// With what.
+    pub(super) secrets: Vec<Secret>,
+    /// Where the connection's webhooks arrive, if that is configured.
+    pub(super) public_url: Option<String>,
+}
+
+/// Finds it: from what the command line names, or from a connection of the configuration.
+pub(super) fn measure(
+    args: &VerifyArgs,
+    source: &ConfigSource,
+    world: &dyn World,
+) -> Result<Measure, CliError> {
+    let mut secrets = Vec::new();
+    let from_env = args.secret_env.iter().cloned().map(SecretRef::Env);
+    let from_file = args.secret_file.iter().cloned().map(SecretRef::File);
+    for reference in from_env.chain(from_file) {
+        secrets.push(resolve(&reference, &process_environment).map_err(CliError::Secret)?);
+    }
+    let named = args
+        .scheme
+        .as_deref()
+        .map(|file| scheme_of(file, world))
+        .transpose()?;
+    let Some(id) = &args.connection else {
+        // The command line asks for one of the two.
+        let scheme = named.ok_or_else(|| CliError::NotConfigured {
+            what: "name a scheme".into(),
+        })?;
+        return Ok(Measure {
+            scheme,
+            secrets,
+            public_url: None,
+        });
+    };
+    let config = source.load()?;
+    let scheme = match named {
+        Some(scheme) => scheme,
+        None => configured_scheme(&config, id, world)?,
+    };
+    if secrets.is_empty() {
+        let webhook = config
+            .connections
+            .get(id)
+            .map(|connection| connection.secrets.webhook.as_slice());
+        secrets = webhook
+            .unwrap_or_default()
+            .iter()
+            .map(|found| found.secret.clone())
+            .collect();
+    }
+    let public_url = config.ingress.public_url.map(|base| {
+        let path = Query::path(&["in", id.connector.as_str(), id.account.as_str()]);
+        format!("{base}{}", path.as_str())
+    });
+    Ok(Measure {
+        scheme,
+        secrets,
+        public_url,
+    })
+}
+
+/// The scheme that ingress applies: the connection's, its connector's, the descriptor's.
+fn configured_scheme(
+    config: &Config,
+    id: &ConnectionId,
+    world: &dyn World,
+) -> Result<Scheme, CliError> {
+    let missing = |what: String| CliError::NotConfigured { what };
+    let connection = config.connections.get(id).ok_or_else(|| {
+        missing(format!(
+            "connection {id} is not configured; add [connections.\"{id}\"]"
+        ))
+    })?;
+    let connector = config
+        .connectors
+        .get(&id.connector)
+        .ok_or_else(|| missing(format!("connector {} is not configured", id.connector)))?;
+    let described = match &connector.plugin {
+        Some(plugin) if connection.scheme.is_none() && connector.scheme.is_none() => {
+            Some(scheme_of(plugin, world)?)
+        }
+        _ => None,
+    };
+    let scheme = connection
+        .scheme
+        .clone()
+        .or_else(|| connector.scheme.clone())
+        .or(described);
+    let scheme =
+        scheme.ok_or_else(|| missing(format!("nothing says how requests of {id} are signed")))?;
+    let event_id = connection
+        .event_id
+        .clone()
+        .or_else(|| connector.event_id.clone());
+    match event_id {
+        Some(event_id) => scheme.replace_event_id(event_id).map_err(|problems| {
+            missing(format!(
+                "the event-id rule of {id} does not fit: {problems}"
+            ))
+        }),
+        None => Ok(scheme),
+    }
+}
+
+/// The scheme in a file: a scheme, a descriptor with one, or a plugin that has one.
+fn scheme_of(file: &Path, world: &dyn World) -> Result<Scheme, CliError> {
+    let descriptor = |bytes: &[u8]| {
+        let descriptor = Descriptor::parse(bytes)
+            .map_err(|source| not(file, "a descriptor of this version", source))?;
+        descriptor
+            .scheme()
+            .cloned()
+            .ok_or_else(|| CliError::NotConfigured {
+                what: format!("the descriptor in {} has no scheme", file.display()),
+            })
+    };
+    if file
+        .extension()
+        .is_some_and(|extension| extension == "wasm")
+    {
+        let document = world.describe(file).map_err(|source| CliError::Describe {
+            path: file.to_owned(),
+            source,
+        })?;
+        return descriptor(&document);
+    }
+    let bytes = read_bounded(file, DOCUMENT_BYTES_MAX).map_err(|source| CliError::Read {
+        path: file.to_owned(),
+        source,
+    })?;
+    let document: Value =
+        serde_json::from_slice(&bytes).map_err(|source| not(file, "JSON", source))?;
+    if document.get("scheme").is_some() {
+        return descriptor(&bytes);
+    }
+    Scheme::parse(&document).map_err(|source| not(file, "a signature scheme", source))
+}
+
+fn not(
+    file: &Path,
+    what: &'static str,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> CliError {
+    CliError::NotWhatItShouldBe {
+        path: file.to_owned(),
+        what,
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,124 @@
+//! `tidegate status`
+
+use clap::Args;
+use serde_json::Value;
+use tidegate_core::time::Timestamp;
+
+use super::Exit;
+use super::api::Api;
+use super::error::CliError;
+use super::output::{Output, Tone, plain};
+use super::query::Query;
+use super::table::{Cell, Facts};
+use super::view::{age, bytes, counted, list, number, span, text, tone};
+
+/// Show how the running host does
+///
+/// Store, listeners, events by state, the change log, and every problem that the host
+/// knows of with what to do about it. Exits with 1 where there is a problem.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tidegate status\n  tidegate status --json | jq .events.dead")]
+pub(crate) struct StatusArgs {}
+
+pub(super) fn run(
+    _: &StatusArgs,
+    api: &Api,
+    now: Timestamp,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let status = api.get(&Query::path(&["v1", "status"]))?;
+    if output.json() {
+        output.line(status.text.trim())?;
+    } else {
+        write(&status.value, now, output)?;
+    }
+    Ok(if list(&status.value, "/problems").is_empty() {
+        Exit::Done
+    } else {
+        Exit::No
+    })
+}
+
+fn write(status: &Value, now: Timestamp, output: &mut Output) -> Result<(), CliError> {
+    let mut facts = Facts::default();
+    let version = text(status, "/version");
+    facts.add(
+        "version",
+        format!("{version}, up for {}", span(number(status, "/uptime_s"))),
+    );
+    let state = text(status, "/store/state");
+    facts.add_cell("store", Cell::text(&state).tone(tone(&state)));
+    facts.add("", store_text(status));
+    facts.add_cell(
+        "",
+        Cell::text(text(status, "/store/warning")).tone(Tone::Attention),
+    );
+    facts.add("ingress", text(status, "/ingress/listen"));
+    facts.add("operator", text(status, "/operator/listen"));
+    facts.add("events", events_text(status, now));
+    let dead = number(status, "/events/dead");
+    if dead > 0 {
+        let hint = format!(
+            "{}: tidegate events --state dead",
+            counted(dead, "dead letter")
+        );
+        facts.add_cell("", Cell::text(hint).tone(Tone::Bad));
+    }
+    facts.add(
+        "changes",
+        format!("newest {}", text(status, "/changes/newest")),
+    );
+    facts.add(
+        "workers",
+        workers_text(number(status, "/workers/map_threads")),
+    );
+    let (connectors, connections) = (
+        number(status, "/connectors"),
+        number(status, "/connections"),
+    );
+    facts.add(
+        "partners",
+        format!(
+            "{}, {}",
+            counted(connectors, "connector"),
+            counted(connections, "connection")
+        ),
+    );
+    facts.write(output)?;
+    for problem in list(status, "/problems") {
+        let what = text(problem, "/what");
+        let what = output.paint(Tone::Bad, &plain(&what)).into_owned();
+        output.line(format_args!("problem  {what}"))?;
+        let fix = text(problem, "/fix");
+        if !fix.is_empty() {
+            output.line(format_args!("    fix  {}", plain(&fix)))?;
+        }
+    }
+    Ok(())
+}
+
+fn store_text(status: &Value) -> String {
+    let engine = text(status, "/store/engine");
+    let size = bytes(number(status, "/store/bytes"));
+    match text(status, "/store/path") {
+        path if path.is_empty() => format!("{engine}, {size}"),
+        path => format!("{engine} in {path}, {size}"),
+    }
+}
+
+fn events_text(status: &Value, now: Timestamp) -> String {
+    let [total, pending, waiting] = ["/events/total", "/events/pending", "/events/waiting"]
+        .map(|pointer| number(status, pointer));
+    let oldest = match age(status, "/events/oldest_pending_at", now) {
+        oldest if oldest.is_empty() => String::new(),
+        oldest => format!(" (oldest {oldest})"),
+    };
+    format!("{total} kept, {pending} pending{oldest}, {waiting} waiting")
+}
+
+fn workers_text(threads: u64) -> String {
+    match threads {
+        0 => "none: events are stored and not mapped".to_owned(),
+        threads => counted(threads, "map thread"),
+    }
+}

@@ -1,0 +1,324 @@
+//! `tidegate verify`: why a request's signature does not verify, without a host.
+//!
+//! Applies the code that ingress applies to a request that was written down. Secrets
+//! come from the environment, files or the configuration, never from the command line,
+//! where other users of the machine see them.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::Args;
+use serde_json::{Value, json};
+use tidegate_core::ids::ConnectionId;
+use tidegate_core::limits::INGRESS_BODIES_BYTES_MAX;
+use tidegate_core::signature::{
+    self, Explanation, HeaderName, KeySet, RawRequest, explain, verify,
+};
+use tidegate_core::time::Timestamp;
+
+use super::error::CliError;
+use super::measure::measure;
+use super::output::{Output, Tone, plain_lines};
+use super::{Exit, World};
+use crate::config::{ConfigSource, read_bounded};
+
+/// Say why a request's signature does or does not verify
+///
+/// Takes a request as the partner sent it and shows which scheme was applied, where the
+/// signature was looked for, which bytes were signed, what was expected in length and
+/// encoding, and what probably went wrong. It never shows a secret, or the signature
+/// that would have been right. Needs no running host.
+///
+/// Exits with 0 where the request verifies, with 1 where it does not.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidegate verify --connection github/acme --header 'X-Hub-Signature-256: sha256=…' --body request.json\n  \
+    tidegate verify --scheme plugins/github.wasm --secret-env GITHUB_WEBHOOK_SECRET \\\n      \
+    --header 'X-Hub-Signature-256: sha256=…' --body - < request.json\n  \
+    tidegate verify --scheme scheme.json --secret-file key.txt --at 2026-01-31T08:00:00Z \\\n      \
+    --header 'X-Signature: …' --url https://hooks.example.com/in/acme/one --body request.json\n\n\
+    Give the body as the exact bytes that arrived: one that was parsed and written again\n\
+    has another signature.")]
+pub(crate) struct VerifyArgs {
+    /// Use the scheme and the secrets of this connection in the configuration
+    #[arg(long, value_name = "CONNECTION", required_unless_present = "scheme")]
+    pub(super) connection: Option<ConnectionId>,
+    /// Use this scheme: a JSON file with a scheme or a descriptor, or a plugin (.wasm)
+    #[arg(long, value_name = "FILE")]
+    pub(super) scheme: Option<PathBuf>,
+    /// A header of the request, once for each; as it arrived
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The file with the body's exact bytes, or - for standard input [default: no body]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// The request's method
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// The URL to which the partner sent it [default: the connection's, where a public URL is
+    /// configured]
+    #[arg(long)]
+    url: Option<String>,
+    /// Take the secret from this environment variable; several may be given
+    #[arg(long, value_name = "NAME")]
+    pub(super) secret_env: Vec<String>,
+    /// Take the secret from this file; several may be given
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Vec<PathBuf>,
+    /// When the request arrived [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+}
+
+pub(super) fn run(
+    args: &VerifyArgs,
+    source: &ConfigSource,
+    world: &dyn World,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let measure = measure(args, source, world)?;
+    measure
+        .scheme
+        .check_supported()
+        .map_err(CliError::Unsupported)?;
+    let keys = KeySet::prepare(&measure.scheme, measure.secrets).map_err(CliError::Keys)?;
+    let raw = request(args, measure.public_url.as_deref())?;
+    let at = args.at.unwrap_or_else(|| world.now());
+    let explanation = explain(&raw, &measure.scheme, &keys, at);
+    let event_id = verify(raw, &measure.scheme, &keys, at)
+        .ok()
+        .map(|verified| signature::event_id(&verified, measure.scheme.event_id()).into_string());
+    if output.json() {
+        output.line(to_json(&explanation, event_id.as_deref()))?;
+    } else {
+        write(&explanation, event_id.as_deref(), output)?;
+    }
+    Ok(if explanation.verdict.is_ok() {
+        Exit::Done
+    } else {
+        Exit::No
+    })
+}
+
+fn request(args: &VerifyArgs, public_url: Option<&str>) -> Result<RawRequest, CliError> {
+    let headers = args
+        .headers
+        .iter()
+        .map(|header| header_of(header))
+        .collect::<Result<_, _>>()?;
+    let url = args.url.as_deref().or(public_url);
+    let (path, query) = url.map(path_and_query).unwrap_or_default();
+    Ok(RawRequest {
+        method: args.method.to_ascii_uppercase(),
+        url: url.map(str::to_owned),
+        path,
+        query,
+        headers,
+        body: args
+            .body
+            .as_deref()
+            .map(body)
+            .transpose()?
+            .unwrap_or_default(),
+    })
+}
+
+fn header_of(header: &str) -> Result<(String, Bytes), CliError> {
+    let (name, value) = header.split_once(':').unwrap_or((header, ""));
+    // The value may be a credential; an error shows the name alone.
+    let name = HeaderName::parse(name.trim()).map_err(|source| CliError::Header {
+        header: name.to_owned(),
+        source,
+    })?;
+    Ok((
+        name.as_str().to_owned(),
+        Bytes::copy_from_slice(value.trim().as_bytes()),
+    ))
+}
+
+/// The segments after `/in/{connector}/{account}`, and the query.
+fn path_and_query(url: &str) -> (Vec<String>, String) {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = address.split_once("/in/").map_or("", |(_, path)| path);
+    let further = path
+        .split('/')
+        .skip(2)
+        .filter(|segment| !segment.is_empty());
+    (further.map(str::to_owned).collect(), query.to_owned())
+}
+
+fn body(file: &Path) -> Result<Bytes, CliError> {
+    let bytes_max = INGRESS_BODIES_BYTES_MAX as u64;
+    let read = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .lock()
+            .take(bytes_max)
+            .read_to_end(&mut bytes)
+            .map(|_| bytes)
+    } else {
+        read_bounded(file, bytes_max)
+    };
+    read.map(Bytes::from).map_err(|source| CliError::Read {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+fn write(
+    explanation: &Explanation,
+    event_id: Option<&str>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let text = plain_lines(&explanation.to_string());
+    let (verdict, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let tone = if explanation.verdict.is_ok() {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
+    let verdict = output.paint(tone, verdict).into_owned();
+    output.line(verdict)?;
+    if !rest.is_empty() {
+        output.line(rest.trim_end())?;
+    }
+    match event_id {
+        Some(id) => output.line(format_args!("event id   {}", plain_lines(id))),
+        None => Ok(()),
+    }
+}
+
+fn to_json(explanation: &Explanation, event_id: Option<&str>) -> Value {
+    let refusal = explanation.verdict.as_ref().err();
+    let received: Vec<Value> = explanation
+        .received
+        .iter()
+        .map(|(characters, problem)| {
+            json!({"characters": characters, "problem": problem.map(|problem| problem.to_string())})
+        })
+        .collect();
+    let signed = explanation
+        .signed
+        .as_ref()
+        .map(|signed| json!({"bytes": signed.bytes, "head": signed.head, "tail": signed.tail}));
+    json!({
+        "verified": refusal.is_none(),
+        "code": refusal.map(signature::Refusal::code),
+        "reason": refusal.map(ToString::to_string),
+        "algorithm": explanation.algorithm,
+        "place": explanation.place,
+        "expected": explanation.expected,
+        "received": received,
+        "secrets": explanation.secrets,
+        "content": explanation.template,
+        "signed": signed,
+        "url": explanation.url,
+        "body_bytes": explanation.body_bytes,
+        "body_sha256": explanation.body_sha256,
+        "age_s": explanation.age_s.map(|(age, _)| age),
+        "tolerance_s": explanation.age_s.and_then(|(_, tolerance)| tolerance),
+        "causes": explanation.causes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "event_id": event_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use clap::Parser as _;
+
+    use super::super::output::capture;
+    use super::super::{Cli, ClientCommand, Command};
+    use super::*;
+
+    struct Fixed;
+
+    impl World for Fixed {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_795_536_000)
+        }
+
+        fn describe(&self, _: &Path) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+            Ok(b"{}".to_vec())
+        }
+    }
+
+    const SCHEME: &str = r#"{"algorithm": "hmac-sha256", "key": "utf8", "content": "{body}",
+        "signature": {"in": "header", "name": "X-Hub-Signature-256", "encoding": "hex", "prefix": "sha256="}}"#;
+
+    /// GitHub's published example.
+    const SIGNATURE: &str = "X-Hub-Signature-256: sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+
+    #[track_caller]
+    fn check(header: &str, body: &str, expected: Exit) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("scheme.json"), SCHEME).unwrap();
+        std::fs::write(path("secret"), "It's a Secret to Everybody\n").unwrap();
+        std::fs::write(path("body"), body).unwrap();
+        let (scheme, secret, body) = (path("scheme.json"), path("secret"), path("body"));
+        let line = [
+            "tidegate",
+            "verify",
+            "--scheme",
+            &scheme,
+            "--secret-file",
+            &secret,
+            "--body",
+            &body,
+            "-H",
+            header,
+        ];
+        let Command::Client(ClientCommand::Verify(args)) =
+            Cli::try_parse_from(line).unwrap().command
+        else {
+            panic!("verify")
+        };
+        let (mut output, answer, _) = capture::output(true);
+        let exit = run(&args, &ConfigSource::new(None), &Fixed, &mut output).unwrap();
+        assert_eq!(exit, expected);
+        let answer: Value = serde_json::from_str(&answer.text()).unwrap();
+        assert_eq!(
+            answer["verified"],
+            Value::Bool(expected == Exit::Done),
+            "{answer}"
+        );
+        assert!(!answer.to_string().contains("Everybody"), "{answer}");
+    }
+
+    #[test]
+    fn the_answer_is_the_exit_code() {
+        check(SIGNATURE, "Hello, World!", Exit::Done);
+        check(SIGNATURE, "Hello, World?", Exit::No);
+        check("X-Other: 1", "Hello, World!", Exit::No);
+    }
+
+    #[test]
+    fn a_scheme_or_a_connection_has_to_be_named() {
+        assert!(Cli::try_parse_from(["tidegate", "verify", "--body", "-"]).is_err());
+    }
+
+    #[test]
+    fn headers_are_read_as_they_are_written() {
+        let read = |header| header_of(header).unwrap();
+        assert_eq!(
+            read("X-A:  b: c "),
+            ("x-a".to_owned(), Bytes::from_static(b"b: c"))
+        );
+        let error = header_of("Bearer hunter2").unwrap_err();
+        assert!(matches!(error, CliError::Header { .. }));
+    }
+
+    #[test]
+    fn paths_and_queries_of_urls() {
+        let read = |url| path_and_query(url);
+        assert_eq!(
+            read("https://h/in/github/acme/x/y?a=1&b"),
+            (vec!["x".into(), "y".into()], "a=1&b".into())
+        );
+        assert_eq!(read("https://h/hooks"), (vec![], String::new()));
+        assert_eq!(read("https://h/in/github"), (vec![], String::new()));
+    }
+}

@@ -1,0 +1,109 @@
+//! The section about the one convention of the portfolio.
+
+use std::time::Duration;
+
+use tidegate_core::policy::{DedupePolicy, Policy, RetentionPolicy};
+use tidegate_core::retry::RetryPolicy;
+
+use super::keys::printable;
+use super::problem::Report;
+use super::reader::Section;
+use super::units;
+
+const DAY: Duration = Duration::from_hours(24);
+const YEARS_TEN: Duration = Duration::from_hours(3_650 * 24);
+
+/// Most waits of a retry schedule.
+const RETRIES_MAX: usize = 32;
+
+/// Reads `[policy]`, except for its part about the store.
+pub(super) fn policy(section: Option<&Section<'_>>, report: &mut Report<'_>) -> Policy {
+    let Some(section) = section else {
+        return Policy::default();
+    };
+    let known = [
+        "retry",
+        "dedupe",
+        "retention",
+        "store",
+        "reconcile",
+        "poll",
+        "waivers",
+    ];
+    section.check_keys(&known, report);
+    for cadence in ["reconcile", "poll"] {
+        if let Some(section) = section.section(cadence, report) {
+            section.check_keys(&["every"], report);
+            section.span("every", Duration::from_secs(1)..=365 * DAY, report);
+            let what =
+                format!("is checked, and not carried out: this version does not {cadence} yet");
+            report.warning(section.at(), section.path(), what);
+        }
+    }
+    if let Some(waivers) = section.entry("waivers") {
+        let message =
+            "is not carried out by this version: no waiver is in force, every path is verified";
+        report.warning(waivers.at, &waivers.key, message);
+    }
+    Policy {
+        retry: retry(section, report),
+        dedupe: dedupe(section, report),
+        retention: retention(section, report),
+    }
+}
+
+fn retry(policy: &Section<'_>, report: &mut Report<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let Some(section) = policy.section("retry", report) else {
+        return default;
+    };
+    section.check_keys(&["schedule", "rate_limited_max"], report);
+    let schedule = section.texts("schedule", RETRIES_MAX, report, |text| {
+        match units::span(text) {
+            Ok(span) if span <= 30 * DAY => Ok(span),
+            Ok(_) => Err(format!("{:?} is longer than 30d", printable(text))),
+            Err(error) => Err(format!("{:?} {error}", printable(text))),
+        }
+    });
+    RetryPolicy {
+        schedule: schedule.unwrap_or(default.schedule),
+        rate_limited_max: section
+            .span(
+                "rate_limited_max",
+                Duration::from_secs(1)..=30 * DAY,
+                report,
+            )
+            .unwrap_or(default.rate_limited_max),
+    }
+}
+
+fn dedupe(policy: &Section<'_>, report: &mut Report<'_>) -> DedupePolicy {
+    let default = DedupePolicy::default();
+    let Some(section) = policy.section("dedupe", report) else {
+        return default;
+    };
+    section.check_keys(&["window"], report);
+    let range = DedupePolicy::WINDOW_MIN..=YEARS_TEN;
+    DedupePolicy {
+        window: section
+            .span("window", range, report)
+            .unwrap_or(default.window),
+    }
+}
+
+fn retention(policy: &Section<'_>, report: &mut Report<'_>) -> RetentionPolicy {
+    let default = RetentionPolicy::default();
+    let Some(section) = policy.section("retention", report) else {
+        return default;
+    };
+    section.check_keys(&["events", "changes"], report);
+    let range = || Duration::from_mins(1)..=YEARS_TEN;
+    RetentionPolicy {
+        events: section
+            .span("events", range(), report)
+            .unwrap_or(default.events),
+        changes: section
+            .span("changes", range(), report)
+            .unwrap_or(default.changes),
+    }
+}

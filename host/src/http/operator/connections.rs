@@ -1,0 +1,145 @@
+//! `GET /v1/connections`: whose webhooks are taken, at which path, and which requests
+//! were refused there. Connections stand in the configuration file and are changed
+//! there.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_store::{EventFilter, EventsFrom};
+
+use super::super::percent;
+use super::super::problem::{self, Problem};
+use super::Api;
+use super::query::Query;
+use super::view::{Answer, page};
+use crate::http::refusals::Refused;
+use crate::rules::ConnectionEntry;
+
+/// A page of connections, by name.
+pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
+    let query = Query::read(query.as_deref(), &["connector", "limit", "cursor"])?;
+    let connector: Option<ConnectorName> = query.parse("connector")?;
+    let (after, limit) = (query.cursor::<ConnectionId>()?, query.limit()?);
+    let rules = api.host.rules.load();
+    let mut found: Vec<_> = rules
+        .connections
+        .iter()
+        .filter(|(id, _)| connector.as_ref().is_none_or(|connector| *connector == id.connector))
+        .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
+        .collect();
+    found.sort_unstable_by_key(|(id, _)| *id);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(id, _)| id.to_string());
+    Ok(page(found.into_iter().map(|(id, entry)| connection(id, entry)).collect(), next))
+}
+
+/// One connection.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(names): Path<(String, String)>,
+) -> Answer {
+    let rules = api.host.rules.load();
+    let (id, entry) = find(&rules.connections, &names)?;
+    let filter = EventFilter { connection: Some(id.clone()), ..EventFilter::default() };
+    let newest = EventsFrom { before: None, limit: 1 };
+    let events = api.read(move |reader| reader.events(&filter, newest)).await?;
+    let mut view = connection(id, entry);
+    if let Some(members) = view.as_object_mut() {
+        let scheme = entry.entrance.as_ref().ok().map(|entrance| {
+            let scheme = entrance.door.scheme();
+            format!("{} in {}", scheme.algorithm().text(), scheme.signature().describe())
+        });
+        let last = events.rows.first().map(|event| event.received.to_string());
+        members.insert("scheme".into(), scheme.into());
+        members.insert("base_url".into(), entry.rules.base_url.as_deref().into());
+        members.insert("last_event_at".into(), last.into());
+    }
+    Ok(Json(view))
+}
+
+/// The last requests that did not verify, newest first: at the connection's own path,
+/// and at the path that all of its connector's accounts share.
+pub(super) async fn refusals(
+    State(api): State<Api>,
+    Path(names): Path<(String, String)>,
+) -> Answer {
+    let rules = api.host.rules.load();
+    let (id, _) = find(&rules.connections, &names)?;
+    let refusals = api.host.metrics.refusals();
+    let (own_path, shared_path) = (url_path(id), format!("/in/{}", id.connector));
+    let own = refusals.of_connection(id).into_iter().map(|refused| (own_path.as_str(), refused));
+    let shared = refusals.of_connector(&id.connector).into_iter();
+    let shared = shared.map(|refused| (shared_path.as_str(), refused));
+    let mut all: Vec<_> = own.chain(shared).collect();
+    all.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.at));
+    Ok(page(all.iter().map(|(path, refused)| refusal(path, refused)).collect(), None))
+}
+
+/// Not by this way: the file says what connections there are.
+pub(super) async fn put(Path((connector, account)): Path<(String, String)>) -> Problem {
+    in_configuration(&format!(
+        "write [connections.\"{connector}/{account}\"] in the configuration file instead; it is read again by itself"
+    ))
+}
+
+/// Not by this way either.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(names): Path<(String, String)>,
+) -> Problem {
+    match find(&api.host.rules.load().connections, &names) {
+        Ok((id, _)) => in_configuration(&format!(
+            "take [connections.\"{id}\"] out of the configuration file instead; it is read again by itself"
+        )),
+        Err(problem) => problem,
+    }
+}
+
+fn in_configuration(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "connection-in-configuration",
+        "Connections stand in the configuration file",
+        detail,
+    )
+}
+
+type Connections = std::collections::HashMap<ConnectionId, ConnectionEntry>;
+
+fn find<'c>(
+    connections: &'c Connections,
+    (connector, account): &(String, String),
+) -> Result<(&'c ConnectionId, &'c ConnectionEntry), Problem> {
+    let id: Option<ConnectionId> = format!("{connector}/{account}").parse().ok();
+    id.and_then(|id| connections.get_key_value(&id))
+        .ok_or_else(|| problem::not_found(format!("there is no connection {connector}/{account}")))
+}
+
+fn url_path(id: &ConnectionId) -> String {
+    format!("/in/{}/{}", id.connector, percent::encode(id.account.as_str()))
+}
+
+fn connection(id: &ConnectionId, entry: &ConnectionEntry) -> Value {
+    let problem = entry.entrance.as_ref().err();
+    json!({
+        "connector": id.connector.as_str(),
+        "account": id.account.as_str(),
+        "url_path": url_path(id),
+        "secrets": { "webhook": entry.webhook_secrets },
+        "source": "config",
+        "state": if problem.is_none() { "active" } else { "closed" },
+        "problem": problem.map(ToString::to_string),
+    })
+}
+
+fn refusal(path: &str, refused: &Refused) -> Value {
+    json!({
+        "at": refused.at.to_string(),
+        "path": path,
+        "code": refused.refusal.code(),
+        "message": refused.refusal.to_string(),
+    })
+}

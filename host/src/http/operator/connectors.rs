@@ -1,0 +1,134 @@
+//! `GET /v1/connectors`: which partners there are, which plugin serves each, and why a
+//! newer one does not; and consent to what a newer one asks for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tidegate_core::ids::ConnectorName;
+
+use super::super::problem::{self, Problem};
+use super::Api;
+use super::query::Query;
+use super::view::{Answer, page};
+use crate::errors::chain;
+use crate::plugins::{ConsentError, Pending, PluginStanding};
+use crate::rules::{ConnectorRules, Rules};
+
+/// Every connector, by name.
+pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
+    Query::read(query.as_deref(), &[])?;
+    let (rules, standings) = (api.host.rules.load(), api.host.plugins.standings());
+    let sorted: BTreeMap<_, _> = rules.connectors.iter().collect();
+    let rows = sorted.into_iter().map(|(name, rules)| connector(name, rules, &standings));
+    Ok(page(rows.collect(), None))
+}
+
+/// Grants what the waiting version asks for, and lets it serve.
+pub(super) async fn consent(State(api): State<Api>, Path(name): Path<String>) -> Answer {
+    let name: ConnectorName =
+        name.parse().map_err(|error| problem::not_found(format!("{error}")))?;
+    api.host.plugins.consent(&name).await.map_err(refused)?;
+    let rules: std::sync::Arc<Rules> = api.host.rules.load();
+    let found = rules.connectors.get(&name);
+    let found = found.ok_or_else(|| problem::not_found(format!("connector {name} is gone")))?;
+    Ok(Json(connector(&name, found, &api.host.plugins.standings())))
+}
+
+fn refused(error: ConsentError) -> Problem {
+    let detail = chain(&error);
+    match error {
+        ConsentError::Unknown { .. } => problem::not_found(detail),
+        ConsentError::NothingPending { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "nothing-pending",
+            "Nothing waits for consent",
+            detail,
+        ),
+        ConsentError::NotStored { .. } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-stored",
+            "The grant was not stored",
+            detail,
+        )
+        .retry_after(5),
+    }
+}
+
+fn connector(
+    name: &ConnectorName,
+    rules: &ConnectorRules,
+    standings: &HashMap<ConnectorName, PluginStanding>,
+) -> Value {
+    let standing = standings.get(name);
+    let serving = standing.and_then(|standing| standing.serving.as_ref());
+    let descriptor = serving.map(|(serving, _)| &serving.descriptor);
+    let entities: Vec<_> = descriptor
+        .iter()
+        .flat_map(|descriptor| descriptor.entities())
+        .map(|entity| {
+            json!({ "kind": entity.kind, "title": entity.title, "versioned": entity.versioned })
+        })
+        .collect();
+    json!({
+        "name": name.as_str(),
+        "title": descriptor.map_or(name.as_str(), |descriptor| descriptor.title()),
+        "url_path": format!("/in/{name}"),
+        "url_problem": rules.entrance.as_ref().err().map(ToString::to_string),
+        "plugin": standing.and_then(plugin),
+        "scheme": scheme(rules, standing),
+        "entities": entities,
+        "state": standing.map_or("no-plugin", state),
+        "pending": standing.and_then(|standing| standing.pending.as_ref()).map(pending),
+    })
+}
+
+/// How requests are verified, in words.
+fn scheme(rules: &ConnectorRules, standing: Option<&PluginStanding>) -> Option<String> {
+    let described = || {
+        let (serving, _) = standing?.serving.as_ref()?;
+        serving.descriptor.scheme()
+    };
+    let scheme = rules.entrance.as_ref().ok().map(|entrance| entrance.door.scheme());
+    let scheme = scheme.or_else(described)?;
+    Some(format!("{} in {}", scheme.algorithm().text(), scheme.signature().describe()))
+}
+
+fn plugin(standing: &PluginStanding) -> Option<Value> {
+    let (serving, loaded) = standing.serving.as_ref()?;
+    let capabilities = serving.plugin.capabilities();
+    let capabilities = [
+        ("mapper", capabilities.mapper),
+        ("poller", capabilities.poller),
+        ("lister", capabilities.lister),
+    ];
+    let capabilities: Vec<_> =
+        capabilities.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
+    Some(json!({
+        "path": standing.path.as_ref().map(|path| path.display().to_string()),
+        "digest": serving.plugin.digest().to_string(),
+        "loaded_at": loaded.to_string(),
+        "capabilities": capabilities,
+    }))
+}
+
+/// The word for how a connector's plugin stands.
+fn state(standing: &PluginStanding) -> &'static str {
+    match (&standing.serving, &standing.path, &standing.pending) {
+        (Some(_), ..) => "serving",
+        (None, None, _) => "no-plugin",
+        (None, Some(_), Some(pending)) if !pending.differences.is_empty() => "refused",
+        (None, Some(_), _) => "failed",
+    }
+}
+
+fn pending(pending: &Pending) -> Value {
+    json!({
+        "digest": pending.digest.map(|digest| digest.to_string()),
+        "problem": pending.problem,
+        "differences": pending.differences,
+        "fix": pending.fix,
+    })
+}

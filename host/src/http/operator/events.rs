@@ -1,0 +1,154 @@
+//! `GET /v1/events`: what came in, newest first, and one event with all that became of
+//! it.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tidegate_core::change::{ChangeResult, EntityRef, Fate};
+use tidegate_core::event::{BodyAuthenticated, Event, EventProgress, EventState};
+use tidegate_core::ids::{EventId, TaskId};
+use tidegate_core::ports::ReadError;
+use tidegate_core::task::Attempt;
+use tidegate_store::{EventFilter, EventRow, EventsFrom};
+
+use super::super::problem;
+use super::query::{Query, bad};
+use super::view::{Answer, page, reason};
+use super::Api;
+
+const PARAMETERS: [&str; 5] = ["connection", "connector", "state", "limit", "cursor"];
+
+const STATES: [&str; 5] = ["pending", "fetching", "mapped", "skipped", "dead"];
+
+/// A page of events.
+pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
+    let query = Query::read(query.as_deref(), &PARAMETERS)?;
+    let state = query.text("state");
+    if state.is_some_and(|state| !STATES.contains(&state)) {
+        return Err(bad(format!("parameter \"state\" is one of {}", STATES.join(", "))));
+    }
+    let filter = EventFilter {
+        connector: query.parse("connector")?,
+        connection: query.parse("connection")?,
+        state: state.map(str::to_owned),
+    };
+    let from = EventsFrom { before: query.cursor()?, limit: query.limit()? };
+    let events = api.read(move |reader| reader.events(&filter, from)).await?;
+    let rows = events.rows.iter().map(row).collect();
+    Ok(page(rows, events.next.map(|next| next.to_string())))
+}
+
+/// One event.
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let id: EventId = id.parse().map_err(|error| problem::not_found(format!("{error}")))?;
+    let read = api.read(move |reader| {
+        let event = reader.event(id)?;
+        Ok::<_, ReadError>(event.zip(reader.progress(id)?))
+    });
+    let (event, progress) = read
+        .await?
+        .ok_or_else(|| problem::not_found(format!("{id} is not known, or no longer kept")))?;
+    Ok(Json(whole(id, &event, &progress)))
+}
+
+fn row(row: &EventRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "connection": row.connection.to_string(),
+        "partner_id": row.partner_id,
+        "received_at": row.received.to_string(),
+        "bytes": row.body_bytes,
+        "state": row.progress.state.code(),
+        "reason": reason(&row.progress.state),
+        "changes": row.progress.changes.len(),
+        "attempts": row.progress.attempts.len(),
+        "plugin": row.progress.plugin.map(|plugin| plugin.to_string()),
+    })
+}
+
+fn whole(id: EventId, event: &Event, progress: &EventProgress) -> Value {
+    let headers: Vec<_> = event
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name, String::from_utf8_lossy(value)]))
+        .collect();
+    let cause = match &progress.state {
+        EventState::Dead { cause, .. } => Some(cause.code()),
+        _ => None,
+    };
+    let (body_key, body) = match std::str::from_utf8(&event.body) {
+        Ok(text) => ("body", text.to_owned()),
+        Err(_) => ("body_base64", STANDARD.encode(&event.body)),
+    };
+    json!({
+        "id": id.to_string(),
+        "connection": event.connection.to_string(),
+        "partner_id": event.partner_id,
+        "received_at": event.received.to_string(),
+        "method": event.method,
+        "path": event.path,
+        "query": event.query,
+        "headers": headers,
+        body_key: body,
+        "body_bytes": event.body.len(),
+        "body_authenticated": authenticated(event.body_authenticated),
+        "state": progress.state.code(),
+        "reason": reason(&progress.state),
+        "cause": cause,
+        "due_at": due(&progress.state),
+        "plugin": progress.plugin.map(|plugin| plugin.to_string()),
+        "attempts": progress.attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "changes": progress.changes.iter().map(change).collect::<Vec<_>>(),
+        "fetches": progress.fetches.iter().map(fetch).collect::<Vec<_>>(),
+    })
+}
+
+fn due(state: &EventState) -> Option<String> {
+    match state {
+        EventState::Pending { due, .. } => Some(due.to_string()),
+        _ => None,
+    }
+}
+
+const fn authenticated(how_much: BodyAuthenticated) -> &'static str {
+    match how_much {
+        BodyAuthenticated::Full => "full",
+        BodyAuthenticated::Fields => "fields",
+        BodyAuthenticated::None => "none",
+    }
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    let failure = attempt.failure.as_ref();
+    json!({
+        "number": attempt.number,
+        "started_at": attempt.started.to_string(),
+        "took_us": u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX),
+        "plugin": attempt.plugin.map(|plugin| plugin.to_string()),
+        "settings": attempt.settings.map(|digest| format!("sha256:{}", hex::encode(digest))),
+        "outcome": failure.map_or("ok", |failure| failure.class.code()),
+        "error": failure.map(|failure| failure.message.as_str()),
+        "stderr": attempt.stderr,
+    })
+}
+
+fn change(result: &ChangeResult) -> Value {
+    let (fate, seq) = match result.fate {
+        Fate::Applied(seq) => ("applied", Some(seq.get().to_string())),
+        Fate::Superseded => ("superseded", None),
+        Fate::Unchanged => ("unchanged", None),
+    };
+    json!({
+        "kind": result.entity.kind,
+        "id": result.entity.id,
+        "operation": result.operation.code(),
+        "fate": fate,
+        "seq": seq,
+    })
+}
+
+fn fetch((task, entity): &(TaskId, EntityRef)) -> Value {
+    json!({ "task": task.to_string(), "kind": entity.kind, "id": entity.id })
+}

@@ -1,0 +1,31 @@
+//! `GET /v1/policy`: the convention that every connector follows.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use tidegate_core::limits::{LONG_POLL_MAX, MAP_TIME_MAX};
+
+use super::Api;
+
+/// The policy, in seconds and bytes.
+pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
+    let rules = api.host.rules.load();
+    let policy = rules.policy();
+    let schedule: Vec<_> = policy.retry.schedule.iter().map(std::time::Duration::as_secs).collect();
+    Json(json!({
+        "retry": {
+            "schedule_s": schedule,
+            "rate_limited_max_s": policy.retry.rate_limited_max.as_secs(),
+        },
+        "dedupe": { "window_s": policy.dedupe.window.as_secs() },
+        "retention": {
+            "events_s": policy.retention.events.as_secs(),
+            "changes_s": policy.retention.changes.as_secs(),
+        },
+        "limits": {
+            "body_bytes": api.host.facts.body_bytes_max,
+            "map_ms": u64::try_from(MAP_TIME_MAX.as_millis()).unwrap_or(u64::MAX),
+            "long_poll_s": LONG_POLL_MAX.as_secs(),
+        },
+    }))
+}

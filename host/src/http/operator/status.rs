@@ -1,0 +1,124 @@
+//! `GET /v1/status`: how the host stands on one page, with everything that is wrong and
+//! what to do about each.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde_json::{Value, json};
+use tidegate_core::ports::{Clock as _, ReadError};
+use tidegate_store::Counts;
+
+use super::Api;
+use super::health::closed;
+use super::query::Query;
+use super::view::{Answer, instant};
+use crate::gate::GateState;
+use crate::host::Host;
+use crate::system::SystemClock;
+
+/// Most problems of one kind that are listed.
+const LISTED_MAX: usize = 20;
+
+/// The host's standing.
+pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
+    Query::read(query.as_deref(), &[])?;
+    let (counts, disk) =
+        api.read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?))).await?;
+    let host = &api.host;
+    let (facts, gate, rules) = (&host.facts, host.gate.state(), host.rules.load());
+    Ok(Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_at": facts.started.to_string(),
+        "uptime_s": SystemClock.now().since(facts.started).as_secs(),
+        "store": {
+            "engine": facts.engine,
+            "path": facts.store_dir.as_ref().map(|dir| dir.display().to_string()),
+            "warning": facts.store_warning,
+            "state": gate.code(),
+            "bytes": disk.bytes,
+        },
+        "ingress": { "listen": facts.ingress.to_string() },
+        "operator": { "listen": facts.operator.to_string() },
+        "events": {
+            "total": counts.events,
+            "pending": counts.scheduled,
+            "waiting": counts.waiting,
+            "dead": counts.dead,
+            "oldest_pending_at": instant(counts.oldest_open),
+        },
+        "changes": { "newest": host.published.borrow().get().to_string() },
+        "workers": { "map_threads": facts.map_threads },
+        "connectors": rules.connectors.len(),
+        "connections": rules.connections.len(),
+        "problems": problems(host, &gate, &counts),
+    })))
+}
+
+/// What is wrong, the worst first.
+fn problems(host: &Host, gate: &GateState, counts: &Counts) -> Vec<Value> {
+    let mut problems = Vec::new();
+    problems.extend(closed(gate).map(|what| problem(what, gate_fix(gate))));
+    problems.extend(host.facts.store_warning.map(|what| {
+        problem(what.to_owned(), "use an embedded: store where events must not be lost")
+    }));
+    listed(&mut problems, refused_plugins(host));
+    listed(&mut problems, closed_connections(host));
+    if counts.dead > 0 {
+        let what = match counts.dead {
+            1 => "1 dead letter waits for a decision".to_owned(),
+            many => format!("{many} dead letters wait for a decision"),
+        };
+        problems.push(problem(what, "see them with: tidegate events --state dead"));
+    }
+    problems
+}
+
+const fn gate_fix(gate: &GateState) -> &'static str {
+    match gate {
+        GateState::DiskLow { .. } => "free disk: webhooks are then taken again by themselves",
+        GateState::Latched { .. } => "look at the disk; a restart recovers the store",
+        GateState::Open | GateState::ShuttingDown => "",
+    }
+}
+
+fn refused_plugins(host: &Host) -> Vec<Value> {
+    let mut pending: Vec<_> = host
+        .plugins
+        .standings()
+        .into_iter()
+        .filter_map(|(name, standing)| Some((name, standing.pending?)))
+        .collect();
+    pending.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let told = pending.into_iter().map(|(name, pending)| {
+        problem(format!("plugin of connector {name}: {}", pending.problem), &pending.fix)
+    });
+    told.collect()
+}
+
+fn closed_connections(host: &Host) -> Vec<Value> {
+    let rules = host.rules.load();
+    let mut closed: Vec<_> = rules
+        .connections
+        .iter()
+        .filter_map(|(id, entry)| Some((id, entry.entrance.as_ref().err()?)))
+        .collect();
+    closed.sort_unstable_by_key(|(id, _)| *id);
+    let told = closed.into_iter().map(|(id, why)| {
+        let what = format!("connection {id} takes no webhooks: {why}");
+        problem(what, &format!("correct [connections.\"{id}\"] in the configuration file"))
+    });
+    told.collect()
+}
+
+/// Adds the first few, and how many more there are.
+fn listed(problems: &mut Vec<Value>, mut more: Vec<Value>) {
+    let left = more.len().saturating_sub(LISTED_MAX);
+    more.truncate(LISTED_MAX);
+    problems.append(&mut more);
+    if left > 0 {
+        problems.push(problem(format!("and {left} more like these"), ""));
+    }
+}
+
+fn problem(what: String, fix: &str) -> Value {
+    json!({ "what": what, "fix": fix })
+}

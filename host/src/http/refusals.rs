@@ -1,0 +1,90 @@
+//! The last refusals of each configured path, for the operator who asks why a partner's
+//! webhooks do not arrive.
+//!
+//! Reasons only: not a byte that the sender chose is kept. In memory, bounded by what is
+//! configured times [`KEPT`], and gone with a restart; the counters have the rest.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_core::signature::Refusal;
+use tidegate_core::time::Timestamp;
+use tidegate_flow::ingest::Address;
+
+/// How many are kept of each.
+const KEPT: usize = 32;
+
+/// One refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) at: Timestamp,
+    pub(crate) refusal: Refusal,
+}
+
+/// The last refusals of each configured path.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    shelves: Mutex<Shelves>,
+}
+
+#[derive(Debug, Default)]
+struct Shelves {
+    connections: HashMap<ConnectionId, VecDeque<Refused>>,
+    connectors: HashMap<ConnectorName, VecDeque<Refused>>,
+}
+
+impl Refusals {
+    /// Keeps one, and lets the oldest go.
+    pub(crate) fn keep(&self, address: &Address, refusal: &Refusal, at: Timestamp) {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = match address {
+            Address::Connection(id) => shelves.connections.entry(id.clone()).or_default(),
+            Address::ByAccount { connector, .. } => {
+                shelves.connectors.entry(connector.clone()).or_default()
+            }
+        };
+        if shelf.len() == KEPT {
+            shelf.pop_front();
+        }
+        shelf.push_back(Refused { at, refusal: refusal.clone() });
+    }
+
+    /// Those at a connection's own path, newest first.
+    pub(crate) fn of_connection(&self, id: &ConnectionId) -> Vec<Refused> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        newest_first(shelves.connections.get(id))
+    }
+
+    /// Those at the path that all of a connector's accounts share, newest first.
+    pub(crate) fn of_connector(&self, name: &ConnectorName) -> Vec<Refused> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        newest_first(shelves.connectors.get(name))
+    }
+}
+
+fn newest_first(shelf: Option<&VecDeque<Refused>>) -> Vec<Refused> {
+    shelf.into_iter().flatten().rev().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_kept_apart_for_each_path() {
+        let refusals = Refusals::default();
+        let id: ConnectionId = "github/acme".parse().unwrap();
+        let own = Address::Connection(id.clone());
+        let shared = Address::ByAccount { connector: id.connector.clone(), rule: None };
+        for number in 0..40 {
+            let refusal = Refusal::NoMatch { keys: number };
+            refusals.keep(&own, &refusal, Timestamp::from_secs(1));
+        }
+        refusals.keep(&shared, &Refusal::NoKeys, Timestamp::from_secs(2));
+        let kept = refusals.of_connection(&id);
+        assert_eq!(kept.len(), KEPT);
+        assert_eq!(kept[0].refusal, Refusal::NoMatch { keys: 39 });
+        assert_eq!(refusals.of_connector(&id.connector).len(), 1);
+    }
+}

@@ -1,0 +1,396 @@
+//! The plugin desk: which plugin version serves each connector, and why a newer one
+//! does not.
+//!
+//! A configured file is looked at twice a second. One that changed and has stopped
+//! changing is loaded off the hot path, compared with the connector's grant and, if it
+//! asks for nothing new, swapped in; calls in flight end on the version they began
+//! with. Whatever is wrong with a new file leaves the old version serving, and is told
+//! in log, status and API together with what to do.
+//!
+//! The accepted file is kept in the store's folder, so that a restart beside a bad
+//! file still serves the last good version.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_core::descriptor::Descriptor;
+use tidegate_core::grant::Grant;
+use tidegate_core::ids::{ConnectorName, PluginDigest};
+use tidegate_core::ports::{Clock, NotStored, ReadError};
+use tidegate_core::time::Timestamp;
+use tidegate_runtime::Runtime;
+use tidegate_store::{Reader, Submission};
+use tokio::sync::Mutex;
+
+use crate::committer::JournalHandle;
+use crate::config::Config;
+use crate::errors::chain;
+use crate::plugin_file::{self, Kept, Stamp};
+use crate::rules::{CurrentRules, Rules, Seat, Serving};
+use crate::system::SystemClock;
+
+/// How often a plugin file is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How a connector's plugin stands, for people and programs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PluginStanding {
+    /// The configured file.
+    pub(crate) path: Option<PathBuf>,
+    /// The version that serves.
+    pub(crate) serving: Option<(Serving, Timestamp)>,
+    /// What the configured file holds instead, where it does not serve.
+    pub(crate) pending: Option<Pending>,
+}
+
+/// A plugin file that does not serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    /// Its digest, where it could be read.
+    pub(crate) digest: Option<PluginDigest>,
+    /// Why it does not serve.
+    pub(crate) problem: String,
+    /// What it asks for beyond the grant.
+    pub(crate) differences: Vec<String>,
+    /// What to do.
+    pub(crate) fix: String,
+    /// The version itself, where consent alone is missing.
+    candidate: Option<Candidate>,
+}
+
+/// A loaded version that is not yet accepted.
+#[derive(Clone, Debug)]
+struct Candidate {
+    serving: Serving,
+    wasm: Bytes,
+}
+
+/// Why consent could not be given.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConsentError {
+    /// No such connector.
+    #[error("there is no connector {name}")]
+    Unknown {
+        /// What was named.
+        name: ConnectorName,
+    },
+    /// Nothing waits for consent.
+    #[error("no plugin of connector {name} waits for consent")]
+    NothingPending {
+        /// Which connector.
+        name: ConnectorName,
+    },
+    /// The grant could not be stored.
+    #[error("could not store the grant of connector {name}")]
+    NotStored {
+        /// Which connector.
+        name: ConnectorName,
+        /// Why not.
+        #[source]
+        source: NotStored,
+    },
+}
+
+/// Why a candidate was not accepted.
+#[derive(Debug, thiserror::Error)]
+enum AdmitError {
+    #[error("it asks for more, or other, than was granted")]
+    Wider(Vec<String>),
+    #[error("the stored grant could not be read")]
+    Read(#[source] ReadError),
+    #[error("the stored grant is damaged: {0}")]
+    Damaged(String),
+    #[error("the grant could not be stored")]
+    NotStored(#[source] NotStored),
+}
+
+/// The plugin desk.
+#[derive(Debug)]
+pub(crate) struct PluginDesk {
+    runtime: Arc<Runtime>,
+    reader: Reader,
+    journal: JournalHandle,
+    rules: Arc<CurrentRules>,
+    kept: Option<Kept>,
+    /// Everything that changes plugins or configuration goes one after another.
+    desk: Mutex<Desk>,
+    /// The same standings, for readers that must not wait for a compilation.
+    standings: RwLock<HashMap<ConnectorName, PluginStanding>>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    config: Arc<Config>,
+    files: HashMap<ConnectorName, WatchedFile>,
+}
+
+#[derive(Debug)]
+struct WatchedFile {
+    path: PathBuf,
+    /// What was loaded, or failed to.
+    handled: Option<Stamp>,
+    /// What was seen at the last look.
+    seen: Option<Stamp>,
+}
+
+impl PluginDesk {
+    /// A desk for that configuration; [`Self::configure`] loads its plugins.
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        reader: Reader,
+        journal: JournalHandle,
+        rules: Arc<CurrentRules>,
+        store_dir: Option<&Path>,
+        config: Arc<Config>,
+    ) -> Self {
+        Self {
+            runtime,
+            reader,
+            journal,
+            rules,
+            kept: store_dir.map(|dir| Kept::new(&dir.join("plugins"))),
+            desk: Mutex::new(Desk { config, files: HashMap::new() }),
+            standings: RwLock::default(),
+        }
+    }
+
+    /// How each connector's plugin stands.
+    pub(crate) fn standings(&self) -> HashMap<ConnectorName, PluginStanding> {
+        self.standings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a configuration over: loads what is new, forgets what is gone.
+    pub(crate) async fn configure(&self, config: Arc<Config>) {
+        let mut desk = self.desk.lock().await;
+        desk.config = config.clone();
+        desk.files.retain(|name, file| {
+            config.connectors.get(name).and_then(|connector| connector.plugin.as_ref())
+                == Some(&file.path)
+        });
+        self.change(|standings| standings.retain(|name, _| config.connectors.contains_key(name)));
+        for (name, connector) in &config.connectors {
+            let Some(path) = &connector.plugin else {
+                self.change(|standings| standings.insert(name.clone(), PluginStanding::default()));
+                continue;
+            };
+            if let Entry::Vacant(vacant) = desk.files.entry(name.clone()) {
+                let stamp = plugin_file::stamp(path).ok();
+                vacant.insert(WatchedFile { path: path.clone(), handled: stamp, seen: stamp });
+                self.with(name, |standing| standing.path = Some(path.clone()));
+                self.load(name, path).await;
+                self.fall_back(name).await;
+            }
+        }
+        self.publish(&desk.config);
+    }
+
+    /// Looks at the files until the host ends.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        let mut desk = self.desk.lock().await;
+        let mut changed = Vec::new();
+        for (name, file) in &mut desk.files {
+            let stamp = plugin_file::stamp(&file.path).ok();
+            let still = stamp == file.seen;
+            file.seen = stamp;
+            // A file that is still being written differs from look to look.
+            if still && stamp != file.handled {
+                file.handled = stamp;
+                changed.push((name.clone(), file.path.clone()));
+            }
+        }
+        for (name, path) in &changed {
+            self.load(name, path).await;
+        }
+        if !changed.is_empty() {
+            self.publish(&desk.config);
+        }
+    }
+
+    /// Loads a connector's file and lets it serve if it may.
+    async fn load(&self, name: &ConnectorName, path: &Path) {
+        match self.candidate(path).await {
+            Ok(candidate) => self.offer(name, candidate).await,
+            Err((digest, problem)) => {
+                let fix = format!(
+                    "put a good plugin at {}; it is picked up by itself",
+                    path.display()
+                );
+                self.set_aside(
+                    name,
+                    Pending { digest, problem, differences: Vec::new(), fix, candidate: None },
+                );
+            }
+        }
+    }
+
+    async fn candidate(&self, path: &Path) -> Result<Candidate, (Option<PluginDigest>, String)> {
+        let (runtime, path) = (self.runtime.clone(), path.to_owned());
+        let loading = tokio::task::spawn_blocking(move || {
+            let wasm = plugin_file::read(&path).map_err(|error| (None, chain(&error)))?;
+            let digest = plugin_file::digest(&wasm);
+            let plugin =
+                runtime.load(&wasm).map_err(|error| (Some(digest), chain(&error)))?;
+            let descriptor = Descriptor::parse(plugin.descriptor_json()).map_err(|error| {
+                (Some(digest), format!("its descriptor is refused: {}", chain(&error)))
+            })?;
+            Ok(Candidate { serving: Serving { plugin, descriptor: Arc::new(descriptor) }, wasm })
+        });
+        loading.await.unwrap_or_else(|error| Err((None, chain(&error))))
+    }
+
+    /// Lets a candidate serve, or says why it may not.
+    async fn offer(&self, name: &ConnectorName, candidate: Candidate) {
+        let digest = candidate.serving.plugin.digest();
+        match self.admit(name, &candidate.serving.descriptor).await {
+            Ok(()) => self.seat(name, candidate),
+            Err(AdmitError::Wider(differences)) => self.set_aside(
+                name,
+                Pending {
+                    digest: Some(digest),
+                    problem: AdmitError::Wider(Vec::new()).to_string(),
+                    differences,
+                    fix: format!("if that is wanted: tidegate connectors consent {name}"),
+                    candidate: Some(candidate),
+                },
+            ),
+            Err(error) => self.set_aside(
+                name,
+                Pending {
+                    digest: Some(digest),
+                    problem: chain(&error),
+                    differences: Vec::new(),
+                    fix: "see the store's state in `tidegate status`".into(),
+                    candidate: Some(candidate),
+                },
+            ),
+        }
+    }
+
+    /// Holds a descriptor against the grant. The first one accepted becomes the grant.
+    async fn admit(&self, name: &ConnectorName, descriptor: &Descriptor) -> Result<(), AdmitError> {
+        match self.reader.grant(name).map_err(AdmitError::Read)? {
+            Some(stored) => {
+                let grant = serde_json::from_slice(&stored)
+                    .map_err(|error| AdmitError::Damaged(error.to_string()))?;
+                let grant = Grant::from_json(&grant)
+                    .map_err(|problems| AdmitError::Damaged(problems.to_string()))?;
+                grant.compare(descriptor).map_err(|differences| {
+                    AdmitError::Wider(differences.iter().map(ToString::to_string).collect())
+                })
+            }
+            None => self.grant(name, descriptor).await.map_err(AdmitError::NotStored),
+        }
+    }
+
+    async fn grant(&self, name: &ConnectorName, descriptor: &Descriptor) -> Result<(), NotStored> {
+        let grant = Bytes::from(Grant::from_descriptor(descriptor).to_json().to_string());
+        let submission = Submission::PutGrant { connector: name.clone(), grant };
+        self.journal.submit(submission).await.map(|_| ())
+    }
+
+    /// An operator agrees to what the waiting version asks for.
+    pub(crate) async fn consent(&self, name: &ConnectorName) -> Result<(), ConsentError> {
+        let desk = self.desk.lock().await;
+        let pending = match self.standings().remove(name) {
+            Some(standing) => standing.pending,
+            None => return Err(ConsentError::Unknown { name: name.clone() }),
+        };
+        let candidate = pending
+            .and_then(|pending| pending.candidate)
+            .ok_or_else(|| ConsentError::NothingPending { name: name.clone() })?;
+        self.grant(name, &candidate.serving.descriptor)
+            .await
+            .map_err(|source| ConsentError::NotStored { name: name.clone(), source })?;
+        tracing::info!(connector = %name, "a wider grant was consented to");
+        self.seat(name, candidate);
+        self.publish(&desk.config);
+        Ok(())
+    }
+
+    /// Serves the kept copy of the last accepted version, where nothing else does.
+    async fn fall_back(&self, name: &ConnectorName) {
+        let Some(kept) = &self.kept else { return };
+        let idle = self.standings().get(name).is_some_and(|standing| standing.serving.is_none());
+        if !idle {
+            return;
+        }
+        let Ok(candidate) = self.candidate(&kept.path(name)).await else { return };
+        if self.admit(name, &candidate.serving.descriptor).await.is_ok() {
+            let digest = candidate.serving.plugin.digest();
+            tracing::warn!(connector = %name, %digest, "the last accepted version serves from its kept copy");
+            let now = SystemClock.now();
+            self.with(name, |standing| standing.serving = Some((candidate.serving, now)));
+        }
+    }
+
+    fn seat(&self, name: &ConnectorName, candidate: Candidate) {
+        let digest = candidate.serving.plugin.digest();
+        if let Some(kept) = &self.kept
+            && let Err(error) = kept.put(name, &candidate.wasm)
+        {
+            tracing::warn!(connector = %name, error = chain(&error), "no copy of the plugin could be kept: a restart beside a bad file would find no version to serve");
+        }
+        let now = SystemClock.now();
+        self.with(name, |standing| {
+            standing.serving = Some((candidate.serving, now));
+            standing.pending = None;
+        });
+        tracing::info!(connector = %name, %digest, "plugin serves");
+    }
+
+    fn set_aside(&self, name: &ConnectorName, pending: Pending) {
+        tracing::error!(
+            connector = %name,
+            problem = %pending.problem,
+            differences = pending.differences.join("; "),
+            fix = %pending.fix,
+            "a plugin file is not taken; the version that serves goes on"
+        );
+        self.with(name, |standing| standing.pending = Some(pending));
+    }
+
+    fn with(&self, name: &ConnectorName, change: impl FnOnce(&mut PluginStanding)) {
+        self.change(|standings| change(standings.entry(name.clone()).or_default()));
+    }
+
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut HashMap<ConnectorName, PluginStanding>) -> T,
+    ) -> T {
+        change(&mut self.standings.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Rebuilds the routing table from what stands now.
+    fn publish(&self, config: &Config) {
+        let seats = self.standings().into_iter().map(|(name, standing)| (name, standing.seat()));
+        self.rules.replace(Rules::build(config, &seats.collect()));
+    }
+}
+
+impl PluginStanding {
+    fn seat(self) -> Seat {
+        match (self.serving, self.path) {
+            (Some((serving, _)), _) => Seat::Serving(serving),
+            (None, None) => Seat::Empty,
+            (None, Some(path)) => Seat::Unavailable {
+                reason: self.pending.map_or_else(
+                    || format!("{} is not loaded yet", path.display()),
+                    |pending| pending.problem,
+                ),
+            },
+        }
+    }
+}

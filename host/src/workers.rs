@@ -1,0 +1,139 @@
+//! Worker threads: claim due map tasks, run the map flow on each, sleep until the next.
+//!
+//! A plugin runs on the worker's own thread, so the number of threads bounds the
+//! number of guests at work. Stopping finishes the call at hand and releases the rest
+//! of the claim; nothing is lost, since a claim is only memory.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidegate_core::limits::CLAIM_BATCH_MAX;
+use tidegate_core::ports::{Claimed, Clock};
+use tidegate_flow::map::{MapPorts, map};
+use tidegate_store::{Claims, Reader};
+use tokio::runtime::Handle;
+
+use crate::committer::JournalHandle;
+use crate::errors::chain;
+use crate::rules::CurrentRules;
+use crate::system::{SystemChance, SystemClock};
+
+/// Wakes workers when there may be something due, and stops them.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<BellState>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct BellState {
+    rings: u64,
+    stopping: bool,
+}
+
+impl Bell {
+    /// Something may be due.
+    pub(crate) fn ring(&self) {
+        self.change(|state| state.rings += 1);
+    }
+
+    /// Workers end after the call at hand.
+    pub(crate) fn stop(&self) {
+        self.change(|state| state.stopping = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BellState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.rung.notify_all();
+    }
+
+    fn stopping(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping
+    }
+
+    fn rings(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).rings
+    }
+
+    /// Sleeps until it rings after `heard`, `wait` has passed, or workers shall end.
+    fn wait(&self, heard: u64, wait: Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = |state: &mut BellState| state.rings == heard && !state.stopping;
+        drop(self.rung.wait_timeout_while(state, wait, quiet));
+    }
+}
+
+/// What every worker works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Workshop {
+    pub(crate) claims: Claims,
+    pub(crate) reader: Reader,
+    pub(crate) journal: JournalHandle,
+    pub(crate) rules: Arc<CurrentRules>,
+    pub(crate) chance: Arc<SystemChance>,
+    pub(crate) bell: Arc<Bell>,
+}
+
+/// Longest sleep of a worker that hears nothing.
+const NAP_MAX: Duration = Duration::from_secs(5);
+
+/// Starts `count` workers; they end when the bell stops them.
+pub(crate) fn start(
+    count: usize,
+    workshop: &Workshop,
+    handle: &Handle,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    (0..count)
+        .map(|number| {
+            let (workshop, handle) = (workshop.clone(), handle.clone());
+            std::thread::Builder::new()
+                .name(format!("mapper-{number}"))
+                .spawn(move || work(&workshop, &handle))
+        })
+        .collect()
+}
+
+fn work(shop: &Workshop, handle: &Handle) {
+    while !shop.bell.stopping() {
+        let heard = shop.bell.rings();
+        let now = SystemClock.now();
+        match shop.claims.claim(CLAIM_BATCH_MAX, now) {
+            Ok(claimed) if claimed.is_empty() => {
+                let nap = shop.claims.next_due().map_or(NAP_MAX, |due| due.since(now).min(NAP_MAX));
+                shop.bell.wait(heard, nap);
+            }
+            Ok(claimed) => run(shop, handle, claimed),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "could not claim tasks");
+                shop.bell.wait(heard, NAP_MAX);
+            }
+        }
+    }
+}
+
+fn run(shop: &Workshop, handle: &Handle, claimed: Vec<Claimed>) {
+    let rules = shop.rules.load();
+    let ports = MapPorts {
+        routes: &*rules,
+        events: &shop.reader,
+        journal: &shop.journal,
+        clock: &SystemClock,
+        chance: &*shop.chance,
+        retry: &rules.policy().retry,
+    };
+    let mut claimed = claimed.into_iter();
+    for task in claimed.by_ref() {
+        let id = task.id();
+        if let Err(error) = handle.block_on(map(task, &ports)) {
+            tracing::debug!(task = %id, error = chain(&error), "an attempt was not handed in");
+            shop.claims.release(id);
+        }
+        if shop.bell.stopping() {
+            break;
+        }
+    }
+    for task in claimed {
+        shop.claims.release(task.id());
+    }
+}
