@@ -1,0 +1,402 @@
+//! A host: the release binary as a process of its own, with a folder, a configuration
+//! and a store of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::http;
+
+/// The webhook secret of every host here.
+pub const SECRET: &str = "it is not secret that this is a test";
+
+/// The path of the one connection that every host here has.
+pub const PATH: &str = "/in/github/acme";
+
+/// Longest time from start to being ready, recovery included.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// Longest time from SIGTERM to the end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(40);
+
+/// Which engine the store is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The default.
+    Fjall,
+    /// `sled:…`
+    Sled,
+}
+
+/// What differs between hosts.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Which engine.
+    pub engine: Engine,
+    /// Whether workers map what is accepted.
+    pub mapping: bool,
+}
+
+/// Maps on the default engine.
+pub const PLAIN: Options = Options {
+    engine: Engine::Fjall,
+    mapping: true,
+};
+
+/// Where one host lives: its folder, its ports and its configuration. It outlives the
+/// processes that are started in it one after the other.
+#[derive(Debug)]
+pub struct Site {
+    folder: PathBuf,
+    binary: PathBuf,
+    ingress: SocketAddr,
+    operator: SocketAddr,
+}
+
+impl Site {
+    /// Lays out a site in that folder, which must exist and be empty.
+    pub fn new(folder: &Path, options: Options) -> anyhow::Result<Self> {
+        let folder = folder.canonicalize()?;
+        let site = Self {
+            binary: binary()?,
+            ingress: free_address()?,
+            operator: free_address()?,
+            folder,
+        };
+        write_private(&site.folder.join("webhook-secret"), SECRET)?;
+        fs::copy(plugin()?, site.plugin()).context("could not copy the plugin to the site")?;
+        fs::write(site.config(), site.config_text(options))?;
+        Ok(site)
+    }
+
+    fn config_text(&self, options: Options) -> String {
+        let scheme = match options.engine {
+            Engine::Fjall => "embedded",
+            Engine::Sled => "sled",
+        };
+        let workers = if options.mapping {
+            ""
+        } else {
+            "[workers]\nmap_threads = 0\n\n"
+        };
+        format!(
+            "[ingress]\nlisten = \"{}\"\n\n\
+             [operator]\nlisten = \"{}\"\n\n\
+             [store]\nurl = \"{scheme}:{}\"\n\n\
+             {workers}\
+             [connectors.github]\nplugin = \"{}\"\n\n\
+             [connections.\"github/acme\"]\nsecrets.webhook = [\"file:{}\"]\n",
+            self.ingress,
+            self.operator,
+            self.store().display(),
+            self.plugin().display(),
+            self.folder.join("webhook-secret").display(),
+        )
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("tidegate.toml")
+    }
+
+    /// The plugin file, the site's own copy.
+    pub fn plugin(&self) -> PathBuf {
+        self.folder.join("github.wasm")
+    }
+
+    /// The store's folder.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("tidegate-data")
+    }
+
+    /// Where the log of all its hosts is.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("host.log")
+    }
+
+    /// The address for partners.
+    pub const fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
+    /// The operator API of whichever host runs here.
+    pub fn operator(&self) -> Operator {
+        Operator::new(self.operator, self.store().join("operator-token"))
+    }
+
+    /// Starts a host here and waits until it is ready.
+    pub fn start(&self) -> anyhow::Result<Host> {
+        let mut host = self.spawn()?;
+        host.wait_ready().with_context(|| {
+            format!(
+                "the host did not become ready; its log ends: {}",
+                self.log_end()
+            )
+        })?;
+        Ok(host)
+    }
+
+    /// Starts a host here and waits for nothing.
+    pub fn spawn(&self) -> anyhow::Result<Host> {
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let child = Command::new(&self.binary)
+            .arg("serve")
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("could not start {}", self.binary.display()))?;
+        Ok(Host {
+            child,
+            operator: self.operator(),
+        })
+    }
+
+    /// The last lines of the log.
+    pub fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(15).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Puts another plugin file in place at once, as a careful operator does.
+    pub fn replace_plugin(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let beside = self.folder.join("github.wasm.new");
+        fs::write(&beside, bytes)?;
+        fs::rename(&beside, self.plugin())?;
+        Ok(())
+    }
+}
+
+/// A running host. Dropping it kills it.
+#[derive(Debug)]
+pub struct Host {
+    child: Child,
+    operator: Operator,
+}
+
+impl Host {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its operator API.
+    pub const fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let stdout = self.child.stdout.take().context("stdout is not piped")?;
+        let (tell, told) = std::sync::mpsc::channel();
+        // Reads to the end, so that the host never writes into a closed pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if line.starts_with("ready ") {
+                    // Nobody waits for a second line.
+                    let _ = tell.send(());
+                }
+            }
+        });
+        if told.recv_timeout(READY_WITHIN).is_err() {
+            let status = self.child.try_wait()?;
+            bail!("no ready line; exit status so far: {status:?}");
+        }
+        Ok(())
+    }
+
+    /// Ends it as a power cut would, as far as a process can be.
+    pub fn kill_9(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end without waiting.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("no process id")?, Signal::TERM)?;
+        Ok(())
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(mut self) -> anyhow::Result<ExitStatus> {
+        self.terminate()?;
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(
+                start.elapsed() < STOPPED_WITHIN,
+                "the host did not end within {STOPPED_WITHIN:?} of SIGTERM"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The operator API of a site.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Where it listens.
+    pub address: SocketAddr,
+    token_file: PathBuf,
+}
+
+impl Operator {
+    /// The operator API at that address, of a host that keeps its token in that file.
+    pub const fn new(address: SocketAddr, token_file: PathBuf) -> Self {
+        Self {
+            address,
+            token_file,
+        }
+    }
+
+    /// The token that the host made at its first start.
+    pub fn token(&self) -> anyhow::Result<String> {
+        let token = fs::read_to_string(&self.token_file)
+            .with_context(|| format!("could not read {}", self.token_file.display()))?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// A GET that must be answered 200 with JSON.
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = http::get(self.address, path, &self.token()?)?;
+        ensure!(
+            answer.status == 200,
+            "GET {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        answer.json()
+    }
+
+    /// All events, newest first.
+    pub fn events(&self) -> anyhow::Result<Vec<Value>> {
+        let mut events = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/v1/events?limit=1000{cursor}"))?;
+            let items = page["items"].as_array().context("events without items")?;
+            events.extend(items.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) if !items.is_empty() => cursor = format!("&cursor={next}"),
+                _ => return Ok(events),
+            }
+        }
+    }
+
+    /// The whole change log, oldest first.
+    pub fn changes(&self) -> anyhow::Result<Vec<Value>> {
+        let mut changes: Vec<Value> = Vec::new();
+        let mut since = "0".to_owned();
+        loop {
+            let page = self.get(&format!("/v1/changes?limit=1000&since={since}"))?;
+            let items = page["changes"]
+                .as_array()
+                .context("no changes in the page")?;
+            if items.is_empty() {
+                return Ok(changes);
+            }
+            changes.extend(items.iter().cloned());
+            page["next"]
+                .as_str()
+                .context("page without next")?
+                .clone_into(&mut since);
+        }
+    }
+
+    /// How many events are still to be mapped.
+    pub fn pending(&self) -> anyhow::Result<u64> {
+        let status = self.get("/v1/status")?;
+        status["events"]["pending"]
+            .as_u64()
+            .with_context(|| format!("status without events.pending: {status}"))
+    }
+
+    /// Waits until no event is to be mapped.
+    pub fn wait_until_mapped(&self, within: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let pending = self.pending()?;
+            if pending == 0 {
+                return Ok(());
+            }
+            ensure!(
+                start.elapsed() < within,
+                "{pending} events are still to be mapped after {within:?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A loopback address that nobody listens on.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
+}
+
+/// Writes a file that only its owner can read.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("could not write {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// The release binary under test.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    artifact(
+        "TIDEGATE_BIN",
+        "release/tidegate",
+        "cargo build --release --package tidegate --features sled",
+    )
+}
+
+/// The GitHub plugin as it ships.
+pub fn plugin() -> anyhow::Result<PathBuf> {
+    artifact(
+        "TIDEGATE_PLUGIN_GITHUB",
+        "wasm32-wasip2/plugin/tidegate_plugin_github.wasm",
+        "cargo build --package tidegate-plugin-github --target wasm32-wasip2 --profile plugin",
+    )
+}
+
+/// What the variable names, or the file in the target folder that this program is in.
+fn artifact(variable: &str, file: &str, build: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let found = own
+        .ancestors()
+        .map(|folder| folder.join(file))
+        .find(|path| path.exists());
+    found.with_context(|| format!("{file} is not built: {build} (or set {variable})"))
+}

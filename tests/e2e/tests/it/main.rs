@@ -1,0 +1,26 @@
+//! Tests of the release binary as its users meet it.
+//!
+//! They need `cargo build --release --package tidegate --features sled` and the GitHub
+//! plugin; `cargo xtask test` builds both first.
+
+// `cfg(test)` tells clippy that helpers here are test code; it always holds.
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod octokit;
+#[cfg(test)]
+mod player;
+#[cfg(test)]
+mod plugin_file;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod support;
