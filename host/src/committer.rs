@@ -41,7 +41,10 @@ impl JournalHandle {
     /// Hands in a submission and waits until it is durable.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Answer, NotStored> {
         let (answer, answered) = oneshot::channel();
-        let ticket = Ticket { submission, answer: Some(answer) };
+        let ticket = Ticket {
+            submission,
+            answer: Some(answer),
+        };
         self.queue.send(ticket).await.map_err(|_| self.closed())?;
         answered.await.unwrap_or_else(|_| Err(self.closed()))
     }
@@ -55,7 +58,10 @@ impl Journal for JournalHandle {
     async fn accept(&self, events: Vec<Event>) -> Result<Vec<Accepted>, NotStored> {
         self.gate.admits()?;
         let (answer, answered) = oneshot::channel();
-        let ticket = Ticket { submission: Submission::Accept(events), answer: Some(answer) };
+        let ticket = Ticket {
+            submission: Submission::Accept(events),
+            answer: Some(answer),
+        };
         // A partner retries; a queue that hides a slow disk would only make it time out.
         self.queue.try_send(ticket).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
@@ -71,7 +77,10 @@ impl Journal for JournalHandle {
 
     async fn complete(&self, completion: Completion) -> Result<(), NotStored> {
         self.metrics.attempted(&completion);
-        let ticket = Ticket { submission: Submission::Complete(Box::new(completion)), answer: None };
+        let ticket = Ticket {
+            submission: Submission::Complete(Box::new(completion)),
+            answer: None,
+        };
         self.queue.send(ticket).await.map_err(|_| self.closed())
     }
 }
@@ -95,11 +104,22 @@ pub(crate) fn start(
     listeners: Listeners,
 ) -> std::io::Result<(JournalHandle, JoinHandle<()>)> {
     let (queue, waiting) = mpsc::channel(COMMIT_QUEUE_MAX);
-    let handle =
-        JournalHandle { queue, gate: gate.clone(), metrics: listeners.metrics.clone() };
+    let handle = JournalHandle {
+        queue,
+        gate: gate.clone(),
+        metrics: listeners.metrics.clone(),
+    };
     let thread = std::thread::Builder::new()
         .name("committer".into())
-        .spawn(move || Writer { committer, reader, gate, listeners }.run(waiting))?;
+        .spawn(move || {
+            let writer = Writer {
+                committer,
+                reader,
+                gate,
+                listeners,
+            };
+            writer.run(waiting);
+        })?;
     Ok((handle, thread))
 }
 
@@ -169,7 +189,9 @@ fn gather(
     let mut batch = vec![first.submission];
     let mut answers = vec![first.answer];
     while batch.len() < COMMIT_BATCH_MAX {
-        let Ok(ticket) = waiting.try_recv() else { break };
+        let Ok(ticket) = waiting.try_recv() else {
+            break;
+        };
         bytes += ticket.submission.weight();
         if bytes > COMMIT_BATCH_BYTES_MAX {
             *held = Some(ticket);

@@ -51,7 +51,10 @@ pub(crate) struct Gate {
 impl Gate {
     /// An open gate.
     pub(crate) fn new() -> Self {
-        Self { state: watch::Sender::new(GateState::Open), moves: Mutex::new(()) }
+        Self {
+            state: watch::Sender::new(GateState::Open),
+            moves: Mutex::new(()),
+        }
     }
 
     /// What the store takes just now.

@@ -14,8 +14,8 @@ use crate::errors::chain;
 use crate::gate::Gate;
 
 const DISK_EVERY: Duration = Duration::from_secs(1);
-const RETAIN_EVERY: Duration = Duration::from_secs(600);
-const TOUCH_EVERY: Duration = Duration::from_secs(60);
+const RETAIN_EVERY: Duration = Duration::from_mins(10);
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
 
 /// Closes the gate while free disk is below the reserve, and opens it again.
 pub(crate) async fn watch_disk(dir: PathBuf, reserve: u64, gate: Arc<Gate>) {
@@ -57,7 +57,10 @@ pub(crate) async fn keep_store(journal: JournalHandle) {
         };
         match journal.submit(submission).await {
             Ok(Answer::Refused(error)) => {
-                tracing::error!(error = chain(&error), "{what} met a record that cannot be read");
+                tracing::error!(
+                    error = chain(&error),
+                    "{what} met a record that cannot be read"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::debug!(error = chain(&error), "{what} was not carried out"),

@@ -193,7 +193,9 @@ impl Metrics {
     /// A request at an ingress path was answered. `connector` is none where the path
     /// names nothing that is configured.
     pub(crate) fn answered(&self, connector: Option<&ConnectorName>, outcome: IngressOutcome) {
-        self.requests.get_or_create(&of(connector, outcome.code())).inc();
+        self.requests
+            .get_or_create(&of(connector, outcome.code()))
+            .inc();
     }
 
     /// A request's events are durable.
@@ -203,7 +205,9 @@ impl Metrics {
         let fresh = accepted.len() - duplicates;
         for (count, outcome) in [(fresh, "accepted"), (duplicates, "duplicate")] {
             if count > 0 {
-                self.events.get_or_create(&of(Some(connector), outcome)).inc_by(count as u64);
+                self.events
+                    .get_or_create(&of(Some(connector), outcome))
+                    .inc_by(count as u64);
             }
         }
     }
@@ -214,7 +218,9 @@ impl Metrics {
             Address::Connection(id) => &id.connector,
             Address::ByAccount { connector, .. } => connector,
         };
-        self.refused.get_or_create(&of(Some(connector), refusal.code())).inc();
+        self.refused
+            .get_or_create(&of(Some(connector), refusal.code()))
+            .inc();
         self.refusals.keep(address, refusal, now);
     }
 
@@ -241,9 +247,12 @@ impl Metrics {
         };
         self.attempts.get_or_create(&of(connector, outcome)).inc();
         if let Some(failure) = &completion.attempt.failure {
-            self.failures.get_or_create(&of(connector, failure.class.code())).inc();
+            self.failures
+                .get_or_create(&of(connector, failure.class.code()))
+                .inc();
         }
-        self.attempt_seconds.observe(completion.attempt.took.as_secs_f64());
+        self.attempt_seconds
+            .observe(completion.attempt.took.as_secs_f64());
     }
 
     /// A stream of changes is open until the guard is dropped.
@@ -252,25 +261,44 @@ impl Metrics {
         StreamCount(self.streams.clone())
     }
 
-    /// Everything as text, in the form of OpenMetrics that Prometheus reads.
+    /// Everything as text, in the form of `OpenMetrics` that Prometheus reads.
     pub(crate) fn text(&self, sample: &Sample) -> Result<String, std::fmt::Error> {
-        let Sample { counts, newest, disk, gate, engine, now } = sample;
-        let states =
-            [("pending", counts.scheduled), ("waiting", counts.waiting), ("dead", counts.dead)];
+        let Sample {
+            counts,
+            newest,
+            disk,
+            gate,
+            engine,
+            now,
+        } = sample;
+        let states = [
+            ("pending", counts.scheduled),
+            ("waiting", counts.waiting),
+            ("dead", counts.dead),
+        ];
         for (state, count) in states {
-            self.queue.get_or_create(&State { state }).set(signed(count));
+            self.queue
+                .get_or_create(&State { state })
+                .set(signed(count));
         }
         self.ever.set(signed(counts.events));
         self.clashes.set(signed(counts.clashes));
-        let age = counts.oldest_open.map_or(0, |oldest| now.since(oldest).as_secs());
+        let age = counts
+            .oldest_open
+            .map_or(0, |oldest| now.since(oldest).as_secs());
         self.oldest.set(signed(age));
         self.newest.set(signed(newest.get()));
         self.store_bytes.set(signed(disk.bytes));
         self.journal_bytes.set(signed(disk.journal_bytes));
         for state in GATE_STATES {
-            self.gate.get_or_create(&State { state }).set(i64::from(state == *gate));
+            self.gate
+                .get_or_create(&State { state })
+                .set(i64::from(state == *gate));
         }
-        let build = Build { version: env!("CARGO_PKG_VERSION"), engine };
+        let build = Build {
+            version: env!("CARGO_PKG_VERSION"),
+            engine,
+        };
         self.build.get_or_create(&build).set(1);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -289,7 +317,10 @@ impl Drop for StreamCount {
 }
 
 fn of(connector: Option<&ConnectorName>, outcome: &'static str) -> OfConnector {
-    let connector = connector.map(ConnectorName::as_str).unwrap_or_default().to_owned();
+    let connector = connector
+        .map(ConnectorName::as_str)
+        .unwrap_or_default()
+        .to_owned();
     OfConnector { connector, outcome }
 }
 

@@ -44,12 +44,19 @@ pub(crate) fn stamp(path: &Path) -> io::Result<Stamp> {
 
 /// The file's bytes, within the bound.
 pub(crate) fn read(path: &Path) -> Result<Bytes, PluginFileError> {
-    let failed = |source| PluginFileError::Read { path: path.to_owned(), source };
+    let failed = |source| PluginFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(PLUGIN_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(PLUGIN_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() > PLUGIN_BYTES_MAX {
-        return Err(PluginFileError::TooLarge { path: path.to_owned() });
+        return Err(PluginFileError::TooLarge {
+            path: path.to_owned(),
+        });
     }
     Ok(bytes.into())
 }
@@ -68,7 +75,9 @@ pub(crate) struct Kept {
 impl Kept {
     /// Copies are kept in `dir`, made at need.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self {
+            dir: dir.to_owned(),
+        }
     }
 
     /// Where a connector's copy is.

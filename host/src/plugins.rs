@@ -153,14 +153,20 @@ impl PluginDesk {
             journal,
             rules,
             kept: store_dir.map(|dir| Kept::new(&dir.join("plugins"))),
-            desk: Mutex::new(Desk { config, files: HashMap::new() }),
+            desk: Mutex::new(Desk {
+                config,
+                files: HashMap::new(),
+            }),
             standings: RwLock::default(),
         }
     }
 
     /// How each connector's plugin stands.
     pub(crate) fn standings(&self) -> HashMap<ConnectorName, PluginStanding> {
-        self.standings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes a configuration over: loads what is new, forgets what is gone.
@@ -168,7 +174,10 @@ impl PluginDesk {
         let mut desk = self.desk.lock().await;
         desk.config = config.clone();
         desk.files.retain(|name, file| {
-            config.connectors.get(name).and_then(|connector| connector.plugin.as_ref())
+            config
+                .connectors
+                .get(name)
+                .and_then(|connector| connector.plugin.as_ref())
                 == Some(&file.path)
         });
         self.change(|standings| standings.retain(|name, _| config.connectors.contains_key(name)));
@@ -179,7 +188,11 @@ impl PluginDesk {
             };
             if let Entry::Vacant(vacant) = desk.files.entry(name.clone()) {
                 let stamp = plugin_file::stamp(path).ok();
-                vacant.insert(WatchedFile { path: path.clone(), handled: stamp, seen: stamp });
+                vacant.insert(WatchedFile {
+                    path: path.clone(),
+                    handled: stamp,
+                    seen: stamp,
+                });
                 self.with(name, |standing| standing.path = Some(path.clone()));
                 self.load(name, path).await;
                 self.fall_back(name).await;
@@ -230,7 +243,13 @@ impl PluginDesk {
                 );
                 self.set_aside(
                     name,
-                    Pending { digest, problem, differences: Vec::new(), fix, candidate: None },
+                    Pending {
+                        digest,
+                        problem,
+                        differences: Vec::new(),
+                        fix,
+                        candidate: None,
+                    },
                 );
             }
         }
@@ -241,14 +260,26 @@ impl PluginDesk {
         let loading = tokio::task::spawn_blocking(move || {
             let wasm = plugin_file::read(&path).map_err(|error| (None, chain(&error)))?;
             let digest = plugin_file::digest(&wasm);
-            let plugin =
-                runtime.load(&wasm).map_err(|error| (Some(digest), chain(&error)))?;
+            let plugin = runtime
+                .load(&wasm)
+                .map_err(|error| (Some(digest), chain(&error)))?;
             let descriptor = Descriptor::parse(plugin.descriptor_json()).map_err(|error| {
-                (Some(digest), format!("its descriptor is refused: {}", chain(&error)))
+                (
+                    Some(digest),
+                    format!("its descriptor is refused: {}", chain(&error)),
+                )
             })?;
-            Ok(Candidate { serving: Serving { plugin, descriptor: Arc::new(descriptor) }, wasm })
+            Ok(Candidate {
+                serving: Serving {
+                    plugin,
+                    descriptor: Arc::new(descriptor),
+                },
+                wasm,
+            })
         });
-        loading.await.unwrap_or_else(|error| Err((None, chain(&error))))
+        loading
+            .await
+            .unwrap_or_else(|error| Err((None, chain(&error))))
     }
 
     /// Lets a candidate serve, or says why it may not.
@@ -291,13 +322,19 @@ impl PluginDesk {
                     AdmitError::Wider(differences.iter().map(ToString::to_string).collect())
                 })
             }
-            None => self.grant(name, descriptor).await.map_err(AdmitError::NotStored),
+            None => self
+                .grant(name, descriptor)
+                .await
+                .map_err(AdmitError::NotStored),
         }
     }
 
     async fn grant(&self, name: &ConnectorName, descriptor: &Descriptor) -> Result<(), NotStored> {
         let grant = Bytes::from(Grant::from_descriptor(descriptor).to_json().to_string());
-        let submission = Submission::PutGrant { connector: name.clone(), grant };
+        let submission = Submission::PutGrant {
+            connector: name.clone(),
+            grant,
+        };
         self.journal.submit(submission).await.map(|_| ())
     }
 
@@ -313,7 +350,10 @@ impl PluginDesk {
             .ok_or_else(|| ConsentError::NothingPending { name: name.clone() })?;
         self.grant(name, &candidate.serving.descriptor)
             .await
-            .map_err(|source| ConsentError::NotStored { name: name.clone(), source })?;
+            .map_err(|source| ConsentError::NotStored {
+                name: name.clone(),
+                source,
+            })?;
         tracing::info!(connector = %name, "a wider grant was consented to");
         self.seat(name, candidate);
         self.publish(&desk.config);
@@ -323,16 +363,27 @@ impl PluginDesk {
     /// Serves the kept copy of the last accepted version, where nothing else does.
     async fn fall_back(&self, name: &ConnectorName) {
         let Some(kept) = &self.kept else { return };
-        let idle = self.standings().get(name).is_some_and(|standing| standing.serving.is_none());
+        let idle = self
+            .standings()
+            .get(name)
+            .is_some_and(|standing| standing.serving.is_none());
         if !idle {
             return;
         }
-        let Ok(candidate) = self.candidate(&kept.path(name)).await else { return };
-        if self.admit(name, &candidate.serving.descriptor).await.is_ok() {
+        let Ok(candidate) = self.candidate(&kept.path(name)).await else {
+            return;
+        };
+        if self
+            .admit(name, &candidate.serving.descriptor)
+            .await
+            .is_ok()
+        {
             let digest = candidate.serving.plugin.digest();
             tracing::warn!(connector = %name, %digest, "the last accepted version serves from its kept copy");
             let now = SystemClock.now();
-            self.with(name, |standing| standing.serving = Some((candidate.serving, now)));
+            self.with(name, |standing| {
+                standing.serving = Some((candidate.serving, now));
+            });
         }
     }
 
@@ -370,12 +421,20 @@ impl PluginDesk {
         &self,
         change: impl FnOnce(&mut HashMap<ConnectorName, PluginStanding>) -> T,
     ) -> T {
-        change(&mut self.standings.write().unwrap_or_else(PoisonError::into_inner))
+        change(
+            &mut self
+                .standings
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Rebuilds the routing table from what stands now.
     fn publish(&self, config: &Config) {
-        let seats = self.standings().into_iter().map(|(name, standing)| (name, standing.seat()));
+        let seats = self
+            .standings()
+            .into_iter()
+            .map(|(name, standing)| (name, standing.seat()));
         self.rules.replace(Rules::build(config, &seats.collect()));
     }
 }

@@ -60,11 +60,17 @@ async fn reload(source: &ConfigSource, current: Arc<Config>, desk: &PluginDesk) 
                 tracing::warn!(key, "changed, and takes effect after a restart");
             }
             desk.configure(config.clone()).await;
-            tracing::info!(connections = config.connections.len(), "configuration reloaded");
+            tracing::info!(
+                connections = config.connections.len(),
+                "configuration reloaded"
+            );
             config
         }
         Err(error) => {
-            tracing::error!(error = chain(&error), "the new configuration is refused; the old one goes on");
+            tracing::error!(
+                error = chain(&error),
+                "the new configuration is refused; the old one goes on"
+            );
             current
         }
     }

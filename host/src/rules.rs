@@ -12,11 +12,11 @@ use tidegate_core::descriptor::{Acknowledge, Descriptor};
 use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{ConnectionRules, MapRoute, Routes};
-use tidegate_core::signature::{KeySet, Scheme};
+use tidegate_core::signature::KeySet;
 use tidegate_flow::ingest::{Address, Door};
 use tidegate_runtime::Plugin;
 
-use crate::config::{Config, ConnectionConfig, ConnectorConfig, Secrets};
+use crate::config::{Config, ConnectionConfig, Whose};
 
 /// The table of the moment, for everyone.
 #[derive(Debug)]
@@ -64,6 +64,15 @@ impl Seat {
         match self {
             Self::Serving(serving) => Some(&serving.descriptor),
             Self::Empty | Self::Unavailable { .. } => None,
+        }
+    }
+
+    /// Why there is no scheme, where nothing configured is one.
+    fn no_scheme(&self) -> String {
+        match self {
+            Self::Unavailable { reason } => reason.clone(),
+            Self::Empty => "set scheme, or a plugin that has one".into(),
+            Self::Serving(_) => "its plugin's descriptor has none".into(),
         }
     }
 }
@@ -130,15 +139,17 @@ impl Rules {
         let seat = |name: &ConnectorName| seats.get(name).cloned().unwrap_or(Seat::Empty);
         let connectors = config
             .connectors
-            .iter()
-            .map(|(name, connector)| (name.clone(), connector_rules(connector, seat(name))))
+            .keys()
+            .map(|name| (name.clone(), connector_rules(config, name, seat(name))))
             .collect();
         let connections = config
             .connections
             .iter()
             .map(|(id, connection)| {
-                let connector = config.connectors.get(&id.connector);
-                (id.clone(), connection_entry(connection, connector, &seat(&id.connector)))
+                (
+                    id.clone(),
+                    connection_entry(config, connection, &seat(&id.connector)),
+                )
             })
             .collect();
         Self {
@@ -160,74 +171,66 @@ impl Rules {
     }
 }
 
-fn connector_rules(connector: &ConnectorConfig, seat: Seat) -> ConnectorRules {
-    let rule = connector
-        .account
-        .clone()
-        .or_else(|| seat.descriptor().and_then(|descriptor| descriptor.account().cloned()));
-    let address = Address::ByAccount { connector: connector.name.clone(), rule };
-    let scheme = effective_scheme(None, Some(connector), &seat);
-    let entrance = entrance(scheme, &connector.secrets, address, &seat);
+fn connector_rules(config: &Config, name: &ConnectorName, seat: Seat) -> ConnectorRules {
+    let configured = config
+        .connectors
+        .get(name)
+        .and_then(|connector| connector.account.clone());
+    let described = || {
+        seat.descriptor()
+            .and_then(|descriptor| descriptor.account().cloned())
+    };
+    let rule = configured.or_else(described);
+    let address = Address::ByAccount {
+        connector: name.clone(),
+        rule,
+    };
+    let entrance = entrance(config, Whose::Connector(name), address, &seat);
     ConnectorRules { seat, entrance }
 }
 
 fn connection_entry(
+    config: &Config,
     connection: &ConnectionConfig,
-    connector: Option<&ConnectorConfig>,
     seat: &Seat,
 ) -> ConnectionEntry {
+    let whose = Whose::Connection(&connection.id);
     let address = Address::Connection(connection.id.clone());
-    let scheme = effective_scheme(Some(connection), connector, seat);
     ConnectionEntry {
-        entrance: entrance(scheme, &connection.secrets, address, seat),
+        entrance: entrance(config, whose, address, seat),
         rules: connection.rules.clone(),
-        webhook_secrets: connection.secrets.webhook.len(),
+        webhook_secrets: config
+            .secrets_of(whose)
+            .map_or(0, |secrets| secrets.webhook.len()),
     }
-}
-
-/// Connection, then connector in the configuration, then descriptor.
-fn effective_scheme(
-    connection: Option<&ConnectionConfig>,
-    connector: Option<&ConnectorConfig>,
-    seat: &Seat,
-) -> Result<Scheme, NoEntrance> {
-    let configured = connection
-        .and_then(|connection| connection.scheme.clone())
-        .or_else(|| connector.and_then(|connector| connector.scheme.clone()));
-    let described = || seat.descriptor().and_then(|descriptor| descriptor.scheme().cloned());
-    let event_id = connection
-        .and_then(|connection| connection.event_id.clone())
-        .or_else(|| connector.and_then(|connector| connector.event_id.clone()));
-    let scheme = configured.or_else(described).ok_or_else(|| NoEntrance::NoScheme {
-        reason: match seat {
-            Seat::Unavailable { reason } => reason.clone(),
-            Seat::Empty => "set scheme, or a plugin that has one".into(),
-            Seat::Serving(_) => "its plugin's descriptor has none".into(),
-        },
-    })?;
-    Ok(match event_id {
-        Some(rule) => scheme.with_event_id(rule),
-        None => scheme,
-    })
 }
 
 fn entrance(
-    scheme: Result<Scheme, NoEntrance>,
-    secrets: &Secrets,
+    config: &Config,
+    whose: Whose<'_>,
     address: Address,
     seat: &Seat,
 ) -> Result<Entrance, NoEntrance> {
-    let scheme = scheme?;
-    if secrets.webhook.is_empty() {
-        return Err(NoEntrance::NoSecret);
-    }
-    let secrets = secrets.webhook.iter().map(|configured| configured.secret.clone());
-    let keys = KeySet::prepare(&scheme, secrets)
-        .map_err(|error| NoEntrance::Unsupported { reason: error.to_string() })?;
+    let unsupported = |reason| NoEntrance::Unsupported { reason };
+    let described = seat.descriptor().and_then(|descriptor| descriptor.scheme());
+    let scheme = config
+        .scheme_of(whose, described)
+        .map_err(|problems| unsupported(problems.to_string()))?
+        .ok_or_else(|| NoEntrance::NoScheme {
+            reason: seat.no_scheme(),
+        })?;
+    let secrets = config.secrets_of(whose).map(|secrets| &secrets.webhook);
+    let secrets = secrets
+        .filter(|secrets| !secrets.is_empty())
+        .ok_or(NoEntrance::NoSecret)?;
+    let keys = KeySet::prepare(&scheme, secrets.iter().cloned())
+        .map_err(|error| unsupported(error.to_string()))?;
     Ok(Entrance {
         door: Door::new(scheme, keys),
         address,
-        acknowledge: seat.descriptor().and_then(|descriptor| descriptor.acknowledge().cloned()),
+        acknowledge: seat
+            .descriptor()
+            .and_then(|descriptor| descriptor.acknowledge().cloned()),
     })
 }
 
@@ -238,13 +241,17 @@ impl Routes for Rules {
         let Some(entry) = self.connections.get(connection) else {
             return MapRoute::NoConnection;
         };
-        match self.connectors.get(&connection.connector).map(|connector| &connector.seat) {
+        match self
+            .connectors
+            .get(&connection.connector)
+            .map(|connector| &connector.seat)
+        {
             Some(Seat::Serving(serving)) => {
                 MapRoute::Plugin(serving.plugin.clone(), entry.rules.clone())
             }
-            Some(Seat::Unavailable { reason }) => {
-                MapRoute::Unavailable { reason: reason.clone() }
-            }
+            Some(Seat::Unavailable { reason }) => MapRoute::Unavailable {
+                reason: reason.clone(),
+            },
             Some(Seat::Empty) | None => MapRoute::NoPlugin,
         }
     }

@@ -51,6 +51,7 @@ pub(crate) enum ServeError {
         source: EngineError,
     },
     /// The engine is not part of this build.
+    #[cfg(not(feature = "sled"))]
     #[error("this build has no sled engine: build it with --features sled, or use embedded:")]
     NoSled,
     /// The store itself.
@@ -92,7 +93,10 @@ pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeEr
         .enable_all()
         .thread_name("tidegate")
         .build()
-        .map_err(|source| ServeError::Thread { what: "the async runtime", source })?;
+        .map_err(|source| ServeError::Thread {
+            what: "the async runtime",
+            source,
+        })?;
     let ended = runtime.block_on(serve(config, source));
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
     ended
@@ -121,6 +125,9 @@ async fn serve(config: Config, source: ConfigSource) -> Result<Ended, ServeError
     servers.spawn(http::serve_operator(host.clone(), operator, stopping));
     let loops = foundation.start_loops(&config, source);
     let workers = foundation.start_workers(config.workers.map_threads)?;
+    if let Some(warning) = host.facts.store_warning {
+        tracing::warn!("{warning}");
+    }
     announce(ingress_at, operator_at, &config);
 
     let ended = wait_for_end(&foundation.gate, config.store.linger).await;
@@ -160,18 +167,34 @@ impl Foundation {
     fn lay(config: &Arc<Config>) -> Result<Self, ServeError> {
         let engine = open_engine(config)?;
         let seed = random_bytes().map_err(ServeError::Random)?;
-        let options = Options { policy: config.policy.clone(), seed };
-        let Opened { committer, reader, claims } =
-            tidegate_store::open(engine, options, SystemClock.now()).map_err(ServeError::Open)?;
+        let options = Options {
+            policy: config.policy.clone(),
+            seed,
+        };
+        let Opened {
+            committer,
+            reader,
+            claims,
+        } = tidegate_store::open(engine, options, SystemClock.now()).map_err(ServeError::Open)?;
         let (gate, bell) = (Arc::new(Gate::new()), Arc::new(Bell::default()));
         let metrics = Arc::new(Metrics::new());
         let (publish, published) = watch::channel(reader.newest_change());
-        let listeners =
-            Listeners { published: publish, bell: bell.clone(), metrics: metrics.clone() };
+        let listeners = Listeners {
+            published: publish,
+            bell: bell.clone(),
+            metrics: metrics.clone(),
+        };
         let (journal, _thread) =
-            committer::start(committer, reader.clone(), gate.clone(), listeners)
-                .map_err(|source| ServeError::Thread { what: "the committer", source })?;
-        let rules = Arc::new(CurrentRules::new(Rules::build(config, &Default::default())));
+            committer::start(committer, reader.clone(), gate.clone(), listeners).map_err(
+                |source| ServeError::Thread {
+                    what: "the committer",
+                    source,
+                },
+            )?;
+        let rules = Arc::new(CurrentRules::new(Rules::build(
+            config,
+            &std::collections::HashMap::new(),
+        )));
         let desk = Arc::new(PluginDesk::new(
             start_runtime(config)?,
             reader.clone(),
@@ -182,7 +205,18 @@ impl Foundation {
         ));
         let draw = u64::from_le_bytes(random_bytes().map_err(ServeError::Random)?);
         let chance = Arc::new(SystemChance::new(draw));
-        Ok(Self { gate, bell, metrics, rules, desk, journal, reader, claims, published, chance })
+        Ok(Self {
+            gate,
+            bell,
+            metrics,
+            rules,
+            desk,
+            journal,
+            reader,
+            claims,
+            published,
+            chance,
+        })
     }
 
     fn host(&self, tokens: Tokens, facts: Facts) -> Host {
@@ -221,8 +255,12 @@ impl Foundation {
             chance: self.chance.clone(),
             bell: self.bell.clone(),
         };
-        workers::start(count, &workshop, &tokio::runtime::Handle::current())
-            .map_err(|source| ServeError::Thread { what: "a worker", source })
+        workers::start(count, &workshop, &tokio::runtime::Handle::current()).map_err(|source| {
+            ServeError::Thread {
+                what: "a worker",
+                source,
+            }
+        })
     }
 
     async fn end_workers(&self, workers: Vec<JoinHandle<()>>) {
@@ -246,13 +284,20 @@ impl Foundation {
             tracing::warn!(%error, "the last commit was not confirmed");
         }
         let counts = self.reader.counts();
-        tracing::info!(pending = counts.scheduled, dead = counts.dead, "ended; what is pending goes on at the next start");
+        tracing::info!(
+            pending = counts.scheduled,
+            dead = counts.dead,
+            "ended; what is pending goes on at the next start"
+        );
     }
 }
 
 fn open_engine(config: &Config) -> Result<Arc<dyn Engine>, ServeError> {
     let dir = config.store.dir.clone().unwrap_or_default();
-    let failed = |source| ServeError::Engine { dir: dir.clone(), source };
+    let failed = |source| ServeError::Engine {
+        dir: dir.clone(),
+        source,
+    };
     match config.store.engine {
         StoreEngine::Embedded => {
             let engine = engine::fjall::open(&dir.join("store")).map_err(failed)?;
@@ -271,7 +316,11 @@ fn open_engine(config: &Config) -> Result<Arc<dyn Engine>, ServeError> {
 
 fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
     let options = RuntimeOptions {
-        cache_dir: config.store.dir.as_deref().map(|dir: &Path| dir.join("compiled")),
+        cache_dir: config
+            .store
+            .dir
+            .as_deref()
+            .map(|dir: &Path| dir.join("compiled")),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(options).map_err(ServeError::Runtime)?;
@@ -282,7 +331,11 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ServeError::Listen { what, address, source })
+        .map_err(|source| ServeError::Listen {
+            what,
+            address,
+            source,
+        })
 }
 
 fn facts(
@@ -292,7 +345,11 @@ fn facts(
     operator: &TcpListener,
 ) -> Result<Facts, ServeError> {
     let bound = |what, listener: &TcpListener, address| {
-        listener.local_addr().map_err(|source| ServeError::Listen { what, address, source })
+        listener.local_addr().map_err(|source| ServeError::Listen {
+            what,
+            address,
+            source,
+        })
     };
     let guarantees = foundation.reader.guarantees();
     Ok(Facts {
@@ -322,7 +379,10 @@ const fn warning(engine: StoreEngine, survives_power_loss: bool) -> Option<&'sta
 fn announce(ingress: SocketAddr, operator: SocketAddr, config: &Config) {
     tracing::info!(%ingress, %operator, connections = config.connections.len(), "tidegate serves");
     // Programs that started the host wait for this line.
-    #[expect(clippy::print_stdout, reason = "stdout is data: the one line of a ready host")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "stdout is data: the one line of a ready host"
+    )]
     {
         println!("ready ingress=http://{ingress} operator=http://{operator}");
     }
@@ -333,8 +393,13 @@ async fn wait_for_end(gate: &Gate, linger: std::time::Duration) -> Ended {
     let mut states = gate.watch();
     let latched = async {
         // The gate lives as long as the host.
-        let _ = states.wait_for(|state| matches!(state, GateState::Latched { .. })).await;
-        tracing::error!(linger_s = linger.as_secs(), "reads go on for a while, then the host ends so that a restart can recover the store");
+        let _ = states
+            .wait_for(|state| matches!(state, GateState::Latched { .. }))
+            .await;
+        tracing::error!(
+            linger_s = linger.as_secs(),
+            "reads go on for a while, then the host ends so that a restart can recover the store"
+        );
         tokio::time::sleep(linger).await;
     };
     tokio::select! {

@@ -170,10 +170,7 @@ impl Tokens {
         let (mut known, mut permitted) = (Choice::from(0), Choice::from(0));
         for token in &self.tokens {
             let same = token.digest.ct_eq(&digest);
-            let gives = token
-                .scopes
-                .iter()
-                .any(|scope| permission.given_by(*scope));
+            let gives = token.scopes.iter().any(|scope| permission.given_by(*scope));
             known |= same;
             permitted |= same & Choice::from(u8::from(gives));
         }
@@ -299,7 +296,10 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let again = Tokens::prepare(&[], Some(path.clone()), true).unwrap();
         assert_eq!(mode(), FILE_MODE);
-        assert_eq!(again.check(written.trim().as_bytes(), Permission::Admin), Ok(()));
+        assert_eq!(
+            again.check(written.trim().as_bytes(), Permission::Admin),
+            Ok(())
+        );
         assert!(!format!("{again:?}").contains(written.trim()));
     }
 

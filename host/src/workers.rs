@@ -49,11 +49,17 @@ impl Bell {
     }
 
     fn stopping(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopping
     }
 
     fn rings(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).rings
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rings
     }
 
     /// Sleeps until it rings after `heard`, `wait` has passed, or workers shall end.
@@ -100,7 +106,10 @@ fn work(shop: &Workshop, handle: &Handle) {
         let now = SystemClock.now();
         match shop.claims.claim(CLAIM_BATCH_MAX, now) {
             Ok(claimed) if claimed.is_empty() => {
-                let nap = shop.claims.next_due().map_or(NAP_MAX, |due| due.since(now).min(NAP_MAX));
+                let nap = shop
+                    .claims
+                    .next_due()
+                    .map_or(NAP_MAX, |due| due.since(now).min(NAP_MAX));
                 shop.bell.wait(heard, nap);
             }
             Ok(claimed) => run(shop, handle, claimed),

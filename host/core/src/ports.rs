@@ -153,7 +153,11 @@ impl ConnectionRules {
     /// Rules with that base URL and those settings, a JSON object.
     pub fn new(base_url: Option<Arc<str>>, settings: Bytes) -> Self {
         let settings_digest = Sha256::digest(&settings).into();
-        Self { base_url, settings, settings_digest }
+        Self {
+            base_url,
+            settings,
+            settings_digest,
+        }
     }
 }
 

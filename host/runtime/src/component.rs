@@ -3,8 +3,6 @@
 //! Nothing is compiled or run here. Whoever gets a refusal is a connector's author or an
 //! operator with the wrong file, so each names the item and what to do about it.
 
-use std::fmt;
-
 use tidegate_core::failure::Failure;
 use tidegate_core::limits::{DESCRIPTOR_BYTES_MAX, MIB, PLUGIN_BYTES_MAX};
 use wasmtime::wasmparser::{Parser, Payload};
@@ -24,19 +22,6 @@ const WASI_PACKAGES: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-
-/// An interface of the contract, as a component names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contract {
-    /// The whole name: `tidegate:connector/mapper@0.1.0`.
-    pub item: String,
-}
-
-impl fmt::Display for Contract {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.item)
-    }
-}
 
 /// Why a file was not loaded as a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +70,8 @@ pub enum LoadError {
     ContractVersion {
         /// `exports` or `imports`.
         direction: &'static str,
-        /// What.
-        item: Contract,
+        /// The whole name: `tidegate:connector/mapper@0.2.0`.
+        item: String,
     },
     /// Exports nothing of the contract.
     #[error(
@@ -315,9 +300,7 @@ fn check_version(direction: &'static str, name: &str) -> Result<(), LoadError> {
         Some((0, 1)) => Ok(()),
         _ => Err(LoadError::ContractVersion {
             direction,
-            item: Contract {
-                item: name.to_owned(),
-            },
+            item: name.to_owned(),
         }),
     }
 }

@@ -188,7 +188,7 @@ mod tests {
             passed: Duration::ZERO,
         };
         let first = clock.monotonic();
-        clock.pass(Duration::from_secs(3600));
+        clock.pass(Duration::from_hours(1));
         assert!(clock.monotonic() > first + 3_600_000_000_000);
         clock.pass_until(1);
         assert_eq!(clock.wall(), Timestamp::EPOCH);

@@ -6,7 +6,7 @@
 //! as a [`tidegate_core::failure::Failure`] that names the limit it met, and the next
 //! call finds nothing of it.
 //!
-//! A plugin sees the event it is given and nothing else. Its WASI ([`wasi`]) is written
+//! A plugin sees the event it is given and nothing else. Its WASI (`wasi`) is written
 //! here and has no way to a file, a socket, the environment, the time or chance of this
 //! machine, so mapping is a function of the event, the plugin and the settings.
 //!
@@ -26,7 +26,7 @@ mod runtime;
 mod wasi;
 mod wit;
 
-pub use component::{Contract, LoadError};
+pub use component::LoadError;
 pub use engine::KernelFacts;
 pub use limits::CallLimits;
 pub use plugin::{Capabilities, Plugin};

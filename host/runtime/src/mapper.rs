@@ -202,25 +202,3 @@ fn failed(failure: types::Failure) -> Failure {
     }
     Failure::new(class, message)
 }
-impl Plugin {
-    #[doc(hidden)]
-    pub fn stage(&self, call: &MapCall<'_>, stage: u32) {
-        let compiled = &self.inner.compiled;
-        let mut store = compiled.store(call.event.received, call.id.get());
-        if stage == 0 {
-            return;
-        }
-        let instance = self.inner.compiled.pre.instantiate(&mut store).unwrap();
-        if stage == 1 {
-            return;
-        }
-        let f = self
-            .inner
-            .exports
-            .map_webhook
-            .unwrap()
-            .of(&mut store, &instance)
-            .unwrap();
-        std::hint::black_box(&f);
-    }
-}

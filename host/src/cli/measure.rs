@@ -12,7 +12,9 @@ use super::World;
 use super::error::CliError;
 use super::query::Query;
 use super::verify::VerifyArgs;
-use crate::config::{Config, ConfigSource, SecretRef, process_environment, read_bounded, resolve};
+use crate::config::{
+    Config, ConfigSource, SecretRef, Whose, process_environment, read_bounded, resolve,
+};
 
 /// Largest scheme or descriptor document.
 const DOCUMENT_BYTES_MAX: u64 = 512 * 1024;
@@ -62,14 +64,9 @@ pub(super) fn measure(
     };
     if secrets.is_empty() {
         let webhook = config
-            .connections
-            .get(id)
-            .map(|connection| connection.secrets.webhook.as_slice());
-        secrets = webhook
-            .unwrap_or_default()
-            .iter()
-            .map(|found| found.secret.clone())
-            .collect();
+            .secrets_of(Whose::Connection(id))
+            .map(|secrets| &secrets.webhook);
+        secrets = webhook.into_iter().flatten().cloned().collect();
     }
     let public_url = config.ingress.public_url.map(|base| {
         let path = Query::path(&["in", id.connector.as_str(), id.account.as_str()]);
@@ -98,31 +95,25 @@ fn configured_scheme(
         .connectors
         .get(&id.connector)
         .ok_or_else(|| missing(format!("connector {} is not configured", id.connector)))?;
-    let described = match &connector.plugin {
-        Some(plugin) if connection.scheme.is_none() && connector.scheme.is_none() => {
-            Some(scheme_of(plugin, world)?)
-        }
-        _ => None,
+    let described = connector
+        .plugin
+        .as_deref()
+        .map(|plugin| scheme_of(plugin, world));
+    // A plugin that is not built yet matters only where nothing else says how.
+    let own = connection.scheme.is_some() || connector.scheme.is_some();
+    let described = match described {
+        Some(Err(_)) if own => None,
+        Some(described) => Some(described?),
+        None => None,
     };
-    let scheme = connection
-        .scheme
-        .clone()
-        .or_else(|| connector.scheme.clone())
-        .or(described);
-    let scheme =
-        scheme.ok_or_else(|| missing(format!("nothing says how requests of {id} are signed")))?;
-    let event_id = connection
-        .event_id
-        .clone()
-        .or_else(|| connector.event_id.clone());
-    match event_id {
-        Some(event_id) => scheme.replace_event_id(event_id).map_err(|problems| {
+    config
+        .scheme_of(Whose::Connection(id), described.as_ref())
+        .map_err(|problems| {
             missing(format!(
                 "the event-id rule of {id} does not fit: {problems}"
             ))
-        }),
-        None => Ok(scheme),
-    }
+        })?
+        .ok_or_else(|| missing(format!("nothing says how requests of {id} are signed")))
 }
 
 /// The scheme in a file: a scheme, a descriptor with one, or a plugin that has one.

@@ -41,15 +41,13 @@ use crate::config::ConfigSource;
 
 pub(crate) use self::error::{CliError, report};
 
-/// How a command ends, for scripts.
+/// How a command ends, for scripts; clap itself ends a wrong command line with 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It is done, and the answer is yes.
     Done,
     /// The answer is no, or it could not be had.
     No,
-    /// The command line is not one.
-    Usage,
     /// The store failed under `serve`; a restart recovers.
     Latched,
 }
@@ -59,7 +57,6 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::No => 1,
-            Exit::Usage => 2,
             Exit::Latched => 3,
         })
     }

@@ -9,6 +9,7 @@
 //! What must not be here: what the sections are used for, and any secret in a text that
 //! leaves this module.
 
+mod effective;
 mod json;
 mod keys;
 mod model;
@@ -33,9 +34,9 @@ use self::problem::Report;
 use self::reader::Section;
 use self::secret::Environment;
 
+pub(crate) use self::effective::Whose;
 pub(crate) use self::model::{
-    Config, ConnectionConfig, ConnectorConfig, LogConfig, LogFormat, OperatorToken, Scope, Secrets,
-    StoreEngine,
+    Config, ConnectionConfig, LogConfig, LogFormat, OperatorToken, Scope, StoreEngine,
 };
 pub(crate) use self::problem::{Problem, Problems};
 pub(crate) use self::secret::{NoSecret, SecretRef, process_environment, resolve};

@@ -14,12 +14,10 @@ use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::limits;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::ConnectionRules;
-use tidegate_core::signature::{EventIdRule, Scheme};
+use tidegate_core::signature::{EventIdRule, Scheme, Secret};
 use zeroize::Zeroizing;
 
-use super::network::Network;
 use super::problem::Problem;
-use super::secret::ConfiguredSecret;
 
 /// Everything that the file, and the defaults for what it leaves out, say.
 #[derive(Clone, Debug)]
@@ -51,8 +49,6 @@ pub(crate) struct IngressConfig {
     pub(crate) listen: SocketAddr,
     /// How partners see it, without a slash at the end; for schemes that sign the URL.
     pub(crate) public_url: Option<String>,
-    /// Proxies whose word about the sender's address is taken.
-    pub(crate) trusted_proxies: Vec<Network>,
     /// Largest body.
     pub(crate) body_bytes_max: usize,
 }
@@ -62,7 +58,6 @@ impl Default for IngressConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
-            trusted_proxies: Vec::new(),
             body_bytes_max: limits::BODY_BYTES_MAX,
         }
     }
@@ -217,8 +212,6 @@ pub(crate) enum LogFormat {
 /// goes over its plugin's descriptor.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectorConfig {
-    /// Its name.
-    pub(crate) name: ConnectorName,
     /// The plugin's file.
     pub(crate) plugin: Option<PathBuf>,
     /// How a request proves itself. An event-id rule within it stands in `event_id` too.
@@ -251,9 +244,9 @@ pub(crate) struct ConnectionConfig {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Secrets {
     /// What partners sign with, in the order of the file; several while rotating.
-    pub(crate) webhook: Vec<ConfiguredSecret>,
+    pub(crate) webhook: Vec<Secret>,
     /// Others by name: `token`.
-    pub(crate) other: BTreeMap<String, Vec<ConfiguredSecret>>,
+    pub(crate) other: BTreeMap<String, Vec<Secret>>,
 }
 
 impl Config {
@@ -261,6 +254,10 @@ impl Config {
     pub(crate) fn fixed_until_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("ingress.listen", self.ingress.listen == new.ingress.listen),
+            (
+                "ingress.body_max",
+                self.ingress.body_bytes_max == new.ingress.body_bytes_max,
+            ),
             (
                 "operator.listen",
                 self.operator.listen == new.operator.listen,

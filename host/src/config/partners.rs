@@ -51,7 +51,7 @@ pub(super) fn read(
                 }
             };
             named.push(name.clone());
-            if let Some(connector) = connector(name.clone(), entry, surroundings, report) {
+            if let Some(connector) = connector(entry, surroundings, report) {
                 partners.connectors.insert(name, connector);
             }
         }
@@ -75,7 +75,6 @@ pub(super) fn read(
 }
 
 fn connector(
-    name: ConnectorName,
     entry: Entry<'_>,
     surroundings: &Surroundings<'_>,
     report: &mut Report<'_>,
@@ -122,7 +121,6 @@ fn connector(
     let secrets = secrets(&section, surroundings, report);
     check_keys_fit(scheme.as_ref(), &secrets, &section, report);
     Some(ConnectorConfig {
-        name,
         plugin,
         scheme,
         event_id,
@@ -317,10 +315,7 @@ fn check_keys_fit(
     let Some(scheme) = scheme.filter(|scheme| scheme.check_supported().is_ok()) else {
         return;
     };
-    let keys = secrets
-        .webhook
-        .iter()
-        .map(|configured| configured.secret.clone());
+    let keys = secrets.webhook.iter().cloned();
     if let Err(error) = KeySet::prepare(scheme, keys) {
         let path: String = format!("{}.secrets.webhook", section.path());
         report.problem(section.at(), &path, error);

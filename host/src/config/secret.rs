@@ -52,15 +52,6 @@ impl fmt::Display for SecretRef {
 )]
 pub(super) struct NotAReference;
 
-/// A secret as it is configured.
-#[derive(Clone, Debug)]
-pub(crate) struct ConfiguredSecret {
-    /// Where it was found.
-    pub(crate) reference: SecretRef,
-    /// Its value, which knows until when it counts.
-    pub(crate) secret: Secret,
-}
-
 /// Why a reference has no value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoSecret {
@@ -237,7 +228,7 @@ mod tests {
     fn a_configured_secret_does_not_print_itself() {
         let reference = SecretRef::Env("GOOD".into());
         let secret = resolve(&reference, &environment).unwrap();
-        let configured = ConfiguredSecret { reference, secret };
+        let configured = secret;
         assert!(!format!("{configured:?}").contains("hunter2"));
     }
 }

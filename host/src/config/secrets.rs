@@ -5,12 +5,14 @@ use tidegate_core::signature::SECRETS_MAX;
 use tidegate_core::time::Timestamp;
 use toml_edit::Value;
 
+use tidegate_core::signature::Secret;
+
 use super::Surroundings;
 use super::keys::printable;
 use super::model::Secrets;
 use super::problem::{At, Report};
 use super::reader::{Element, Entry, Section};
-use super::secret::{self, ConfiguredSecret, SecretRef};
+use super::secret::{self, SecretRef};
 
 /// Names of secrets that have a meaning; any other is kept for the connector.
 const SECRET_NAMES: [&str; 2] = ["webhook", "token"];
@@ -62,7 +64,7 @@ fn one_secret(
     element: Element<'_>,
     surroundings: &Surroundings<'_>,
     report: &mut Report<'_>,
-) -> Option<ConfiguredSecret> {
+) -> Option<Secret> {
     let (at, key) = (element.at, element.key.clone());
     let (reference, not_after) = match element.value {
         Value::String(text) => (
@@ -104,7 +106,7 @@ fn one_secret(
                 Some(not_after) => secret.with_not_after(not_after),
                 None => secret,
             };
-            Some(ConfiguredSecret { reference, secret })
+            Some(secret)
         }
         Err(error) => {
             report.problem(at, &key, error);

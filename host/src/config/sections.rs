@@ -12,7 +12,7 @@ use super::model::{
     IngressConfig, LogConfig, LogFormat, OperatorConfig, OperatorToken, Scope, StoreConfig,
     StoreEngine, WorkersConfig,
 };
-use super::network::Network;
+use super::network::check_network;
 use super::problem::Report;
 use super::reader::Section;
 use super::secret::SecretRef;
@@ -37,22 +37,31 @@ pub(super) fn ingress(root: &Section<'_>, report: &mut Report<'_>) -> IngressCon
         &["listen", "public_url", "trusted_proxies", "body_max"],
         report,
     );
+    trusted_proxies(&section, report);
     let body_max = 1024..=limits::INGRESS_BODIES_BYTES_MAX as u64;
     IngressConfig {
         listen: section
             .parsed("listen", report, address)
             .unwrap_or(default.listen),
         public_url: section.parsed("public_url", report, base_url),
-        trusted_proxies: section
-            .texts("trusted_proxies", NETWORKS_MAX, report, |text| {
-                text.parse::<Network>()
-                    .map_err(|error| format!("{:?} {error}", printable(text)))
-            })
-            .unwrap_or_default(),
         body_bytes_max: section
             .size("body_max", body_max, report)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(default.body_bytes_max),
+    }
+}
+
+fn trusted_proxies(section: &Section<'_>, report: &mut Report<'_>) {
+    let proxies = section.texts("trusted_proxies", NETWORKS_MAX, report, |text| {
+        check_network(text).map_err(|error| format!("{:?} {error}", printable(text)))
+    });
+    if let (Some(entry), Some(_)) = (
+        section.entry("trusted_proxies"),
+        proxies.filter(|proxies| !proxies.is_empty()),
+    ) {
+        let message = "is not carried out by this version: no forwarded header is believed, \
+                       schemes that sign the URL use ingress.public_url";
+        report.warning(entry.at, &entry.key, message);
     }
 }
 

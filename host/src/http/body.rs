@@ -46,30 +46,33 @@ where
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn gather<B>(
-    mut body: B,
-    bytes_max: usize,
-    memory: &Semaphore,
-) -> Result<Held<'_>, BodyError>
+async fn gather<B>(mut body: B, bytes_max: usize, memory: &Semaphore) -> Result<Held<'_>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut whole = Whole::Nothing;
     let mut hold: Option<SemaphorePermit<'_>> = None;
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
         if whole.length() + piece.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
         let more = u32::try_from(piece.len()).map_err(|_| BodyError::TooLarge)?;
-        let more = memory.try_acquire_many(more).map_err(|_| BodyError::Crowded)?;
+        let more = memory
+            .try_acquire_many(more)
+            .map_err(|_| BodyError::Crowded)?;
         match &mut hold {
             Some(hold) => hold.merge(more),
             None => hold = Some(more),
         }
         whole = whole.with(piece);
     }
-    Ok(Held { bytes: whole.into_bytes(), _hold: hold })
+    Ok(Held {
+        bytes: whole.into_bytes(),
+        _hold: hold,
+    })
 }
 
 /// What has arrived. A body of one piece, the usual one, is never copied.
@@ -123,8 +126,10 @@ mod tests {
 
     type Piece = Result<Frame<Bytes>, std::io::Error>;
 
-    fn data(text: &'static str) -> Piece {
-        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    /// The pieces that these texts make.
+    fn data<const N: usize>(texts: [&'static str; N]) -> Vec<Piece> {
+        let frame = |text: &'static str| Frame::data(Bytes::from_static(text.as_bytes()));
+        texts.map(|text| Ok(frame(text))).into()
     }
 
     fn run<B: Body<Data = Bytes> + Unpin>(
@@ -150,7 +155,10 @@ mod tests {
                 assert_eq!(memory.available_permits(), 10 - text.len());
             }
             (read, expected) => {
-                assert_eq!(read.as_ref().map(|held| &held.bytes[..]).err(), expected.err().as_ref());
+                assert_eq!(
+                    read.as_ref().map(|held| &held.bytes[..]).err(),
+                    expected.err().as_ref()
+                );
             }
         }
         drop(read);
@@ -160,12 +168,16 @@ mod tests {
     #[test]
     fn bodies_are_read_whole_or_refused() {
         check(vec![], Ok(""));
-        check(vec![data("12345678")], Ok("12345678"));
-        check(vec![data("1"), data("2"), data("3")], Ok("123"));
-        check(vec![data("1"), Ok(Frame::trailers(hyper::HeaderMap::new()))], Ok("1"));
-        check(vec![data("12345678"), data("9")], Err(BodyError::TooLarge));
+        check(data(["12345678"]), Ok("12345678"));
+        check(data(["1", "2", "3"]), Ok("123"));
+        let trailers = Ok(Frame::trailers(hyper::HeaderMap::new()));
+        check(data(["1"]).into_iter().chain([trailers]).collect(), Ok("1"));
+        check(data(["12345678", "9"]), Err(BodyError::TooLarge));
         let broken = Err(std::io::ErrorKind::UnexpectedEof.into());
-        check(vec![data("1"), broken], Err(BodyError::Broken));
+        check(
+            data(["1"]).into_iter().chain([broken]).collect(),
+            Err(BodyError::Broken),
+        );
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl HeadWatch {
             return false;
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            // Blank lines before a request are tolerated (RFC 9112, section 2.2).
+            if self.stage == Stage::Idle && piece.iter().all(|byte| b"\r\n".contains(byte)) {
+                continue;
+            }
+            self.stage = Stage::Head;
             self.extend_line(piece);
             if piece.ends_with(b"\n") && self.end_line() {
                 return true;
@@ -87,18 +92,10 @@ impl HeadWatch {
         self.has_length |= line.starts_with(b"content-length:");
         self.has_encoding |= line.starts_with(b"transfer-encoding:");
         self.line_length = 0;
-        match (blank, self.stage) {
-            // Blank lines before a request are tolerated (RFC 9112, section 2.2).
-            (true, Stage::Idle) => false,
-            (true, Stage::Head | Stage::Past) => {
-                self.stage = Stage::Past;
-                true
-            }
-            (false, _) => {
-                self.stage = Stage::Head;
-                false
-            }
+        if blank {
+            self.stage = Stage::Past;
         }
+        blank
     }
 }
 
@@ -127,6 +124,7 @@ mod tests {
     fn heads_end_at_the_blank_line() {
         check("", Stage::Idle, false);
         check("\r\n\r\n", Stage::Idle, false);
+        check("\r\nP", Stage::Head, false);
         check("POST / HTTP/1.1\r\nHost: x\r\n", Stage::Head, false);
         check(PLAIN, Stage::Past, false);
         check("GET / HTTP/1.1\nHost: x\n\n", Stage::Past, false);
@@ -137,7 +135,11 @@ mod tests {
         check(BOTH, Stage::Past, true);
         let in_body = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nContent-Length: 4\r\n";
         check(in_body, Stage::Past, false);
-        check("GET /content-length: HTTP/1.1\r\nX-Content-Length: 1\r\n\r\n", Stage::Past, false);
+        check(
+            "GET /content-length: HTTP/1.1\r\nX-Content-Length: 1\r\n\r\n",
+            Stage::Past,
+            false,
+        );
     }
 
     #[test]

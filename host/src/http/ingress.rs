@@ -62,11 +62,17 @@ impl Handler for Ingress {
             return unknown().answer();
         };
         match self.take(&rules, &way, request).await {
-            Ok(Taken { accepted, acknowledge }) => {
+            Ok(Taken {
+                accepted,
+                acknowledge,
+            }) => {
                 metrics.stored(way.connector, &accepted, began.elapsed());
                 let duplicate = accepted.iter().all(|event| event.duplicate);
-                let outcome =
-                    if duplicate { IngressOutcome::Duplicate } else { IngressOutcome::Accepted };
+                let outcome = if duplicate {
+                    IngressOutcome::Duplicate
+                } else {
+                    IngressOutcome::Accepted
+                };
                 metrics.answered(Some(way.connector), outcome);
                 acknowledged(acknowledge, &accepted, duplicate)
             }
@@ -98,14 +104,22 @@ fn find<'r>(rules: &'r Rules, path: &str) -> Option<Way<'r>> {
     let connector: ConnectorName = segments.next()??.parse().ok()?;
     let Some(account) = segments.next() else {
         let (connector, found) = rules.connectors.get_key_value(&connector)?;
-        return Some(Way { connector, entrance: &found.entrance, further: Vec::new() });
+        return Some(Way {
+            connector,
+            entrance: &found.entrance,
+            further: Vec::new(),
+        });
     };
     let account: AccountName = account?.parse().ok()?;
     let id = ConnectionId { connector, account };
     let (id, found) = rules.connections.get_key_value(&id)?;
     let further = segments.map(|segment| segment.map(std::borrow::Cow::into_owned));
     let further = further.collect::<Option<_>>()?;
-    Some(Way { connector: &id.connector, entrance: &found.entrance, further })
+    Some(Way {
+        connector: &id.connector,
+        entrance: &found.entrance,
+        further,
+    })
 }
 
 impl Ingress {
@@ -132,9 +146,19 @@ impl Ingress {
             body: held.bytes.clone(),
         };
         let now = SystemClock.now();
-        let taken = ingest(raw, &entrance.door, &entrance.address, &self.host.journal, now).await;
+        let taken = ingest(
+            raw,
+            &entrance.door,
+            &entrance.address,
+            &self.host.journal,
+            now,
+        )
+        .await;
         let accepted = taken.map_err(|error| self.reject(entrance, error, now))?;
-        Ok(Taken { accepted, acknowledge: entrance.acknowledge.as_ref() })
+        Ok(Taken {
+            accepted,
+            acknowledge: entrance.acknowledge.as_ref(),
+        })
     }
 
     fn reject(&self, entrance: &Entrance, error: IngestError, now: Timestamp) -> Rejection {
@@ -150,7 +174,9 @@ impl Ingress {
 
 /// The URL that the partner signed: what is configured, and the rest as received.
 fn public_url(base: &str, uri: &hyper::Uri) -> String {
-    let rest = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
+    let rest = uri
+        .path_and_query()
+        .map_or("/", hyper::http::uri::PathAndQuery::as_str);
     format!("{base}{rest}")
 }
 
@@ -270,7 +296,9 @@ fn acknowledged(
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     if let Some(media_type) = media_type {
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     answer
 }

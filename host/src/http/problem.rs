@@ -14,9 +14,12 @@ use serde_json::{Map, Value};
 /// The media type of a problem.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// One problem.
+/// One problem. Boxed, since it is the rare end of nearly everything here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     status: StatusCode,
     /// The end of its type, `/problems/{slug}`: never renamed.
     slug: &'static str,
@@ -34,61 +37,79 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, slug, title, detail: detail.into(), members: Map::new(), header: None }
+        Self(Box::new(Parts {
+            status,
+            slug,
+            title,
+            detail: detail.into(),
+            members: Map::new(),
+            header: None,
+        }))
     }
 
     /// With a member of its own beside the standard ones.
     #[must_use]
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(key.to_owned(), value.into());
+        self.0.members.insert(key.to_owned(), value.into());
         self
     }
 
     /// To be tried again after that many seconds.
     #[must_use]
-    pub(super) fn retry_after(mut self, seconds: u16) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from(seconds)));
-        self
+    pub(super) fn retry_after(self, seconds: u16) -> Self {
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// With the methods that are taken.
     #[must_use]
-    pub(super) fn allow(mut self, methods: &'static str) -> Self {
-        self.header = Some((ALLOW, HeaderValue::from_static(methods)));
+    pub(super) fn allow(self, methods: &'static str) -> Self {
+        self.with_header(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
         self
     }
 
     /// The end of its type.
     #[cfg(test)]
     pub(super) const fn slug(&self) -> &'static str {
-        self.slug
+        self.0.slug
     }
 
     /// The document.
     pub(super) fn document(&self) -> Bytes {
+        let Parts {
+            status,
+            slug,
+            title,
+            detail,
+            members,
+            header: _,
+        } = &*self.0;
         let mut document = Map::new();
-        document.insert("type".into(), format!("/problems/{}", self.slug).into());
-        document.insert("title".into(), self.title.into());
-        document.insert("status".into(), self.status.as_u16().into());
-        document.insert("detail".into(), self.detail.as_str().into());
-        document.extend(self.members.clone());
+        document.insert("type".into(), format!("/problems/{slug}").into());
+        document.insert("title".into(), (*title).into());
+        document.insert("status".into(), status.as_u16().into());
+        document.insert("detail".into(), detail.as_str().into());
+        document.extend(members.clone());
         Bytes::from(Value::Object(document).to_string())
     }
 
     /// The answer that tells it.
     pub(super) fn answer<B: From<Bytes>>(self) -> Response<B> {
         let mut answer = Response::new(B::from(self.document()));
-        *answer.status_mut() = self.status;
+        *answer.status_mut() = self.0.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        headers.extend(self.header);
+        headers.extend(self.0.header);
         answer
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.title, self.detail)
+        write!(f, "{}: {}", self.0.title, self.0.detail)
     }
 }
 
@@ -100,7 +121,12 @@ impl IntoResponse for Problem {
 
 /// Nothing is there. Says nothing about what else might be.
 pub(super) fn not_found(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "There is nothing here",
+        detail,
+    )
 }
 
 /// Another method has to be used.
@@ -115,7 +141,12 @@ pub(super) fn method_not_allowed() -> Problem {
 
 /// The request's message cannot be told apart from what follows it.
 pub(super) fn bad_framing(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-framing", "The request is framed wrongly", detail)
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad-framing",
+        "The request is framed wrongly",
+        detail,
+    )
 }
 
 /// The bytes are no HTTP request.
@@ -160,7 +191,10 @@ pub(super) fn url_too_long() -> Problem {
 
 /// The store could not be read.
 pub(super) fn unreadable(error: &(dyn std::error::Error + 'static)) -> Problem {
-    tracing::error!(error = crate::errors::chain(error), "the store could not be read");
+    tracing::error!(
+        error = crate::errors::chain(error),
+        "the store could not be read"
+    );
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "store-unreadable",
@@ -171,15 +205,16 @@ pub(super) fn unreadable(error: &(dyn std::error::Error + 'static)) -> Problem {
 
 /// A bearer token is missing or unknown.
 pub(super) fn unauthorized(detail: impl Into<String>) -> Problem {
-    let mut problem = Problem::new(
+    Problem::new(
         StatusCode::UNAUTHORIZED,
         "unauthorized",
         "A token is needed",
         detail,
-    );
-    let challenge = HeaderValue::from_static("Bearer realm=\"tidegate\"");
-    problem.header = Some((WWW_AUTHENTICATE, challenge));
-    problem
+    )
+    .with_header(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"tidegate\""),
+    )
 }
 
 /// A path that stands for no text.
@@ -229,7 +264,9 @@ mod tests {
 
     #[test]
     fn a_problem_has_the_members_of_the_standard() {
-        let problem = not_found("no event evt_1").with("oldest", "7").retry_after(3);
+        let problem = not_found("no event evt_1")
+            .with("oldest", "7")
+            .retry_after(3);
         let document: Value = serde_json::from_slice(&problem.document()).unwrap();
         let expected = serde_json::json!({
             "type": "/problems/not-found", "title": "There is nothing here", "status": 404,

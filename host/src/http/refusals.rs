@@ -38,16 +38,19 @@ impl Refusals {
     /// Keeps one, and lets the oldest go.
     pub(crate) fn keep(&self, address: &Address, refusal: &Refusal, at: Timestamp) {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelf = match address {
+        let kept = match address {
             Address::Connection(id) => shelves.connections.entry(id.clone()).or_default(),
             Address::ByAccount { connector, .. } => {
                 shelves.connectors.entry(connector.clone()).or_default()
             }
         };
-        if shelf.len() == KEPT {
-            shelf.pop_front();
+        if kept.len() == KEPT {
+            kept.pop_front();
         }
-        shelf.push_back(Refused { at, refusal: refusal.clone() });
+        kept.push_back(Refused {
+            at,
+            refusal: refusal.clone(),
+        });
     }
 
     /// Those at a connection's own path, newest first.
@@ -76,7 +79,10 @@ mod tests {
         let refusals = Refusals::default();
         let id: ConnectionId = "github/acme".parse().unwrap();
         let own = Address::Connection(id.clone());
-        let shared = Address::ByAccount { connector: id.connector.clone(), rule: None };
+        let shared = Address::ByAccount {
+            connector: id.connector.clone(),
+            rule: None,
+        };
         for number in 0..40 {
             let refusal = Refusal::NoMatch { keys: number };
             refusals.keep(&own, &refusal, Timestamp::from_secs(1));

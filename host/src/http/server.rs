@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::header::TRANSFER_ENCODING;
+use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tidegate_core::limits::{DRAIN_TIMEOUT, HEADER_BLOCK_BYTES_MAX, HEADERS_MAX};
 use tokio::net::{TcpListener, TcpStream};
@@ -92,11 +92,7 @@ fn tell_panic(ended: Result<(), JoinError>) {
 }
 
 /// Speaks with one peer to the end.
-async fn converse<H: Handler>(
-    stream: TcpStream,
-    handler: H,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn converse<H: Handler>(stream: TcpStream, handler: H, mut stopping: watch::Receiver<bool>) {
     // Answers are written whole, so there is nothing to gather.
     let _ = stream.set_nodelay(true);
     let (wire, signals) = Wire::new(stream);
@@ -122,7 +118,10 @@ async fn converse<H: Handler>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = crate::errors::chain(&error), "a connection broke off");
+        tracing::debug!(
+            error = crate::errors::chain(&error),
+            "a connection broke off"
+        );
     }
     connection.into_parts().io.into_inner().part().await;
 }
@@ -133,20 +132,32 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
 ) -> Response<H::Body> {
     let has_body = !request.body().is_end_stream();
-    let answer = match check_framing(signals, request.headers()) {
+    let mut answer = match check_framing(signals, request.headers()) {
         Ok(()) => handler.handle(request).await,
         Err(problem) => problem.answer(),
     };
     // A refusal may come before the body has.
     let early = has_body && !answer.status().is_success();
     signals.set_answered_early(early);
+    let unfinished = matches!(
+        answer.status(),
+        StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE
+    );
+    if early && unfinished {
+        // What follows on this connection cannot be told from the rest of the body.
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
 }
 
 /// Refuses what two readers of HTTP may cut in two ways.
 fn check_framing(signals: &Signals, headers: &HeaderMap) -> Result<(), Problem> {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(encoding) = encodings.next() else { return Ok(()) };
+    let Some(encoding) = encodings.next() else {
+        return Ok(());
+    };
     if signals.framed_twice() {
         return Err(problem::bad_framing(
             "it has both Content-Length and Transfer-Encoding: send one of them",
@@ -156,6 +167,8 @@ fn check_framing(signals: &Signals, headers: &HeaderMap) -> Result<(), Problem> 
     if chunked && encodings.next().is_none() {
         Ok(())
     } else {
-        Err(problem::bad_framing("the only Transfer-Encoding that is taken is chunked, once"))
+        Err(problem::bad_framing(
+            "the only Transfer-Encoding that is taken is chunked, once",
+        ))
     }
 }

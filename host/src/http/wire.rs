@@ -105,7 +105,20 @@ impl Wire {
     fn saw(&mut self, bytes: &[u8]) {
         if self.head.see(bytes) {
             self.used = true;
-            self.signals.framed_twice.store(self.head.framed_twice(), Ordering::Relaxed);
+            self.signals
+                .framed_twice
+                .store(self.head.framed_twice(), Ordering::Relaxed);
+        }
+    }
+
+    /// An answer goes out, and the wait for the next request begins. hyper does not read
+    /// before something has come, so the alarm is set here.
+    fn answered(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.head.answered();
+        self.waiting_since = None;
+        match self.poll_patience(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Ok(()),
         }
     }
 
@@ -183,9 +196,10 @@ impl Wire {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => {
                 let since = *self.stalled_since.get_or_insert_with(Instant::now);
-                self.poll_alarm(since + WRITE_STALL_MAX, Expired::Write, cx).map_ok(|()| 0)
+                self.poll_alarm(since + WRITE_STALL_MAX, Expired::Write, cx)
+                    .map_ok(|()| 0)
             }
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.stalled_since = None;
                 ready
             }
@@ -202,7 +216,7 @@ impl AsyncRead for Wire {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Pending => self.poll_patience(cx),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.saw(buffer.filled().get(before..).unwrap_or_default());
                 ready
             }
@@ -220,8 +234,9 @@ impl AsyncWrite for Wire {
             match worded(bytes) {
                 None => {
                     let sent = ready!(self.poll_send(cx, bytes))?;
-                    self.head.answered();
-                    self.waiting_since = None;
+                    if !bytes.starts_with(b"HTTP/1.1 100 ") {
+                        self.answered(cx)?;
+                    }
                     return Poll::Ready(Ok(sent));
                 }
                 Some(answer) => {
@@ -254,7 +269,9 @@ impl AsyncWrite for Wire {
 /// one.
 fn worded(bytes: &[u8]) -> Option<Bytes> {
     const BARE: &str = "content-length: 0\r\n";
-    let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?;
+    let status = bytes
+        .strip_prefix(b"HTTP/1.1 ")
+        .or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?;
     let problem = match status.get(..4)? {
         b"400 " => problem::bad_request(),
         b"414 " => problem::url_too_long(),
@@ -282,14 +299,19 @@ mod tests {
     #[track_caller]
     fn check(written: &str, expected: Option<&str>) {
         let answer = worded(written.as_bytes());
-        let text = answer.as_deref().map(|answer| std::str::from_utf8(answer).unwrap());
+        let text = answer
+            .as_deref()
+            .map(|answer| std::str::from_utf8(answer).unwrap());
         match expected {
             None => assert_eq!(text, None, "{written:?}"),
             Some(slug) => {
                 let text = text.unwrap();
                 let (head, body) = text.split_once("\r\n\r\n").unwrap();
                 assert!(head.contains("\r\ndate: x\r\n") && head.contains("connection: close"));
-                assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+                assert!(
+                    head.contains(&format!("content-length: {}", body.len())),
+                    "{head}"
+                );
                 assert!(body.contains(slug), "{body}");
             }
         }
@@ -300,14 +322,49 @@ mod tests {
         let bare = |status: &str| {
             format!("{status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n")
         };
-        check(&bare("HTTP/1.1 400 Bad Request"), Some("/problems/bad-request"));
-        check(&bare("HTTP/1.0 400 Bad Request"), Some("/problems/bad-request"));
-        check(&bare("HTTP/1.1 414 URI Too Long"), Some("/problems/url-too-long"));
-        check(&bare("HTTP/1.1 431 Too Large"), Some("/problems/headers-too-large"));
+        check(
+            &bare("HTTP/1.1 400 Bad Request"),
+            Some("/problems/bad-request"),
+        );
+        check(
+            &bare("HTTP/1.0 400 Bad Request"),
+            Some("/problems/bad-request"),
+        );
+        check(
+            &bare("HTTP/1.1 414 URI Too Long"),
+            Some("/problems/url-too-long"),
+        );
+        check(
+            &bare("HTTP/1.1 431 Too Large"),
+            Some("/problems/headers-too-large"),
+        );
         check(&bare("HTTP/1.1 401 Unauthorized"), None);
         check(&bare("HTTP/1.1 200 OK"), None);
-        check("HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}", None);
+        check(
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",
+            None,
+        );
         check("HTTP/1.1 100 Continue\r\n\r\n", None);
         check("HTTP", None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (mut wire, _) = Wire::new(listener.accept().await.unwrap().0);
+        let began = Instant::now();
+        let endless = vec![b'x'; 64 * 1024];
+        let error = loop {
+            if let Err(error) = wire.write_all(&endless).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(wire.expired, Some(Expired::Write));
+        assert!(began.elapsed() >= WRITE_STALL_MAX);
+        drop(peer);
     }
 }

@@ -1,6 +1,7 @@
 //! A host for the tests of both listeners: the real wiring over the store in memory and
 //! real sockets, without plugins. What a plugin would have made is handed in by hand.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,16 +84,30 @@ impl World {
         let dir = TempDir::new().unwrap();
         let config = Arc::new(config(&dir));
         let engine = Arc::new(Memory::new());
-        let options = Options { policy: config.policy.clone(), seed: [7; 16] };
+        let options = Options {
+            policy: config.policy.clone(),
+            seed: [7; 16],
+        };
         let opened = tidegate_store::open(engine, options, SystemClock.now()).unwrap();
-        let Opened { committer, reader, claims } = opened;
+        let Opened {
+            committer,
+            reader,
+            claims,
+        } = opened;
         let (gate, metrics) = (Arc::new(Gate::new()), Arc::new(Metrics::new()));
         let (publish, published) = watch::channel(reader.newest_change());
         let bell = Arc::new(Bell::default());
-        let listeners = Listeners { published: publish, bell, metrics: metrics.clone() };
+        let listeners = Listeners {
+            published: publish,
+            bell,
+            metrics: metrics.clone(),
+        };
         let (journal, _) =
             committer::start(committer, reader.clone(), gate.clone(), listeners).unwrap();
-        let rules = Arc::new(CurrentRules::new(Rules::build(&config, &Default::default())));
+        let rules = Arc::new(CurrentRules::new(Rules::build(
+            &config,
+            &HashMap::default(),
+        )));
         let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
         let plugins = Arc::new(PluginDesk::new(
             runtime,
@@ -129,7 +144,11 @@ impl World {
         });
         let (stop, stopping) = watch::channel(false);
         let mut servers = JoinSet::new();
-        servers.spawn(super::serve_ingress(host.clone(), ingress, stopping.clone()));
+        servers.spawn(super::serve_ingress(
+            host.clone(),
+            ingress,
+            stopping.clone(),
+        ));
         servers.spawn(super::serve_operator(host.clone(), operator, stopping));
         Self {
             host,
@@ -147,13 +166,22 @@ impl World {
         let request = webhook("/in/tide/acme", &[("X-Delivery", delivery)], "{}");
         let reply = ask(self.ingress, &request).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let id = reply.json().pointer("/events/0").and_then(Value::as_str).map(str::to_owned);
+        let id = reply
+            .json()
+            .pointer("/events/0")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         id.unwrap()
     }
 
     /// Ends the oldest event that is pending.
     pub(super) async fn map(&self, end: End) {
-        let claimed = self.claims.claim(1, SystemClock.now()).unwrap().pop().unwrap();
+        let claimed = self
+            .claims
+            .claim(1, SystemClock.now())
+            .unwrap()
+            .pop()
+            .unwrap();
         let attempt = Attempt {
             number: 1,
             started: SystemClock.now(),
@@ -163,17 +191,30 @@ impl World {
             failure: None,
             stderr: "hm".into(),
         };
-        let completion = Completion { task: claimed.task, attempt, end };
+        let completion = Completion {
+            task: claimed.task,
+            attempt,
+            end,
+        };
         self.host.journal.complete(completion).await.unwrap();
         // An answered submission means that all before it are durable.
-        self.host.journal.submit(tidegate_store::Submission::Touch).await.unwrap();
+        self.host
+            .journal
+            .submit(tidegate_store::Submission::Touch)
+            .await
+            .unwrap();
     }
 
     /// Has an event taken and mapped to one change of each of these issues.
     pub(super) async fn changes(&self, ids: &[&str]) {
         self.event(&format!("for {ids:?}")).await;
         let changes = ids.iter().map(|id| change(id)).collect();
-        self.map(End::Mapped { changes, fetch: Vec::new(), poll_now: false }).await;
+        self.map(End::Mapped {
+            changes,
+            fetch: Vec::new(),
+            poll_now: false,
+        })
+        .await;
     }
 
     /// Asks the operator API as an admin.
@@ -204,14 +245,19 @@ fn config(dir: &TempDir) -> Config {
         .replace("CONSUMER", consumer.to_str().unwrap());
     let file = dir.path().join("tidegate.toml");
     fs::write(&file, text).unwrap();
-    ConfigSource::new(Some(file)).load().unwrap_or_else(|error| panic!("{}", crate::errors::chain(&error)))
+    ConfigSource::new(Some(file))
+        .load()
+        .unwrap_or_else(|error| panic!("{}", crate::errors::chain(&error)))
 }
 
 /// An upsert of an issue.
 pub(super) fn change(id: &str) -> ProposedChange {
     let data = Bytes::from(format!("{{\n  \"id\": {id:?}\n}}"));
     ProposedChange {
-        entity: EntityRef { kind: "issue".into(), id: id.into() },
+        entity: EntityRef {
+            kind: "issue".into(),
+            id: id.into(),
+        },
         operation: Operation::Upsert,
         version: Some(7),
         revision: ProposedChange::content_revision(Some(&data)),
@@ -224,7 +270,7 @@ pub(super) fn change(id: &str) -> ProposedChange {
 pub(super) fn webhook(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nX-Token: {SECRET}\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
@@ -243,10 +289,10 @@ pub(super) fn request(
 ) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     if let Some(token) = token {
-        head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        head.extend(["Authorization: Bearer ", token, "\r\n"]);
     }
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     format!("{head}\r\n").into_bytes()
 }
@@ -281,7 +327,10 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
+        Self {
+            stream: TcpStream::connect(address).await.unwrap(),
+            read: Vec::new(),
+        }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
@@ -296,8 +345,14 @@ impl Peer {
         };
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut reply = Reply { status, head, body: String::new() };
-        let length: usize = reply.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let mut reply = Reply {
+            status,
+            head,
+            body: String::new(),
+        };
+        let length: usize = reply
+            .header("content-length")
+            .map_or(0, |text| text.parse().unwrap());
         while self.read.len() < length && self.more().await {}
         reply.body = String::from_utf8(self.read.drain(..length).collect()).unwrap();
         Some(reply)
@@ -306,7 +361,10 @@ impl Peer {
     /// Reads until these bytes stand in what was read, and gives where they end.
     pub(super) async fn until(&mut self, bytes: &[u8]) -> Option<usize> {
         loop {
-            let found = self.read.windows(bytes.len()).position(|window| window == bytes);
+            let found = self
+                .read
+                .windows(bytes.len())
+                .position(|window| window == bytes);
             match found {
                 Some(place) => return Some(place + bytes.len()),
                 None if self.more().await => {}
@@ -341,5 +399,7 @@ impl Peer {
 pub(super) async fn ask(address: SocketAddr, request: &[u8]) -> Reply {
     let mut peer = Peer::connect(address).await;
     peer.send(request).await;
-    peer.reply().await.unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(request)))
+    peer.reply()
+        .await
+        .unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(request)))
 }

@@ -55,7 +55,12 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs it to its end, and says what failed where it fails.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), Problem> {
-    let shown = format!("{command:?}").replace('"', "");
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    let shown: Vec<_> = words.map(OsStr::to_string_lossy).collect();
+    let shown = shown.join(" ");
     let status = command
         .status()
         .map_err(|error| format!("could not run {shown}: {error}"))?;

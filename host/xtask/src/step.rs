@@ -35,20 +35,16 @@ impl Steps {
         });
     }
 
-    /// Takes a step without which the others make no sense.
+    /// Takes a step without which the others make no sense; false where it failed.
     pub(crate) fn need(
         &mut self,
         name: &'static str,
         step: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
+    ) -> bool {
         self.check(name, step);
-        match self.taken.last() {
-            Some(Taken {
-                outcome: Outcome::Failed(problem),
-                ..
-            }) => Err(problem.clone()),
-            _ => Ok(()),
-        }
+        self.taken
+            .last()
+            .is_some_and(|step| matches!(step.outcome, Outcome::Passed))
     }
 
     /// Prepares a check that this machine may not allow; without it the check is left

@@ -18,9 +18,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio_postgres::{Client, NoTls, Statement};
 
-/// Connections to PostgreSQL. Each pipelines the requests given to it, so more
-/// connections than this only add processes that wait for the same two cores.
-const POSTGRES_CONNECTIONS: usize = 32;
+/// Connections to PostgreSQL. They are shared and pipeline: a request does not wait for
+/// the one before it on its connection. Measured on two cores with 64 clients, so that
+/// the comparison is with the best: 16 shared 15.6k/s, 32 shared 13.3k/s, a pool of 32
+/// that one request at a time checks out 14.9k/s, of 16 such 7.9k/s.
+const POSTGRES_CONNECTIONS: usize = 16;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS events (

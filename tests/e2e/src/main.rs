@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
         Command::Reload { replacements } => {
             let report = reload::run(replacements, folder()?.path())?;
             println!(
-                "plugin replaced {} times under {} events: none lost, none mapped twice; {} versions mapped; slowest to become active {:.0?}",
+                "plugin replaced {} times under {} events: none lost, none mapped twice; {} versions mapped; slowest to become active {:.1?}",
                 report.replacements, report.events, report.versions, report.slowest
             );
             Ok(())
@@ -106,7 +106,7 @@ fn kill(rounds: u32, seed: u64, on_sled: bool) -> anyhow::Result<()> {
     println!("killing a host {rounds} times under load, seed {seed}");
     let report = kill9::run(&plan, folder()?.path(), &mut |report| {
         println!(
-            "kill {:>3}: {} events so far, {} sent again, slowest start {:.0?}",
+            "kill {:>3}: {} events so far, {} sent again, slowest start {:.1?}",
             report.kills, report.events, report.sent_again, report.slowest_start
         );
     })?;

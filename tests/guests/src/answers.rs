@@ -90,9 +90,7 @@ fn entity(kind: &str, id: &str) -> EntityRef {
 
 fn not_text() -> String {
     // SAFETY: it is not sound, on purpose; nothing here looks into it.
-    unsafe {
-        String::from_utf8_unchecked(vec![b'a', 0xff])
-    }
+    unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) }
 }
 
 fn failure(class: &str) -> Failure {

@@ -19,7 +19,7 @@ pub(crate) fn perform(name: &str) -> Option<Result<Outcome, Failure>> {
             let _ = std::io::stderr().write_all(&[b'x'; 1000]);
         },
         "sleep" => {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
             Some(Ok(Outcome::Skip("slept".into())))
         }
         "allocate" => {

@@ -9,7 +9,10 @@
 #![cfg(target_family = "wasm")]
 #![expect(
     unsafe_code,
-    reason = "exports of a component are raw functions, and this one may do what it likes"
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::same_length_and_capacity,
+    reason = "exports of a component are raw functions, and this one does what it should not"
 )]
 
 mod answers;

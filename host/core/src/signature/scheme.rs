@@ -240,7 +240,8 @@ impl Scheme {
     }
 
     /// The same scheme with another event-id rule, which the caller checks.
-    pub fn with_event_id(self, event_id: EventIdRule) -> Self {
+    #[must_use]
+    pub(crate) fn with_event_id(self, event_id: EventIdRule) -> Self {
         Self { event_id, ..self }
     }
 

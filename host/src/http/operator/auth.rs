@@ -31,17 +31,21 @@ pub(super) fn check(host: &Host, access: Access, headers: &HeaderMap) -> Result<
         Access::OpenHere(permission) | Access::Needs(permission) => permission,
     };
     let token = bearer(headers).ok_or_else(|| {
-        problem::unauthorized("send a token as `Authorization: Bearer TOKEN`; the CLI takes --token")
+        problem::unauthorized(
+            "send a token as `Authorization: Bearer TOKEN`; the CLI takes --token",
+        )
     })?;
-    host.tokens.check(token, permission).map_err(|denied| match denied {
-        Denied::Unknown => problem::unauthorized("this token is not one of the host's"),
-        Denied::Scope => Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "This token is good for other things",
-            format!("this needs a token with the scope {:?}", permission.name()),
-        ),
-    })
+    host.tokens
+        .check(token, permission)
+        .map_err(|denied| match denied {
+            Denied::Unknown => problem::unauthorized("this token is not one of the host's"),
+            Denied::Scope => Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This token is good for other things",
+                format!("this needs a token with the scope {:?}", permission.name()),
+            ),
+        })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -51,7 +55,9 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
         return None;
     }
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
 }
 
 /// Refuses names that are not this machine's, where the listener is this machine's.
@@ -79,7 +85,10 @@ pub(super) fn check_host<B>(host: &Host, request: &Request<B>) -> Result<(), Pro
 }
 
 fn is_this_machine(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 

@@ -15,7 +15,14 @@ use super::follow::{Follower, filter};
 use super::query::{Query, bad, bad_cursor};
 use super::{Api, stream, view};
 
-const PARAMETERS: [&str; 6] = ["since", "limit", "wait", "connector", "connection", "entity"];
+const PARAMETERS: [&str; 6] = [
+    "since",
+    "limit",
+    "wait",
+    "connector",
+    "connection",
+    "entity",
+];
 
 /// A page, or a stream where `Accept: text/event-stream` asks for one.
 pub(super) async fn list(
@@ -24,7 +31,9 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), &PARAMETERS)?;
-    let since = query.parse::<u64>("since").map_err(|_| bad_cursor("since"))?;
+    let since = query
+        .parse::<u64>("since")
+        .map_err(|_| bad_cursor("since"))?;
     let since = ChangeSeq::new(since.unwrap_or(0));
     let filter = filter(&query)?;
     let (limit, wait) = (query.limit()?, wait(&query)?);
@@ -42,18 +51,24 @@ fn wait(query: &Query<'_>) -> Result<Duration, Problem> {
     let wait = Duration::from_secs(seconds);
     if wait > LONG_POLL_MAX {
         let most = LONG_POLL_MAX.as_secs();
-        return Err(bad(format!("parameter \"wait\" is a number of seconds, at most {most}")));
+        return Err(bad(format!(
+            "parameter \"wait\" is a number of seconds, at most {most}"
+        )));
     }
     Ok(wait)
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|range| {
-            let media_type = range.split(';').next().unwrap_or_default().trim();
-            media_type.eq_ignore_ascii_case("text/event-stream")
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value.split(',').any(|range| {
+                let media_type = range.split(';').next().unwrap_or_default().trim();
+                media_type.eq_ignore_ascii_case("text/event-stream")
+            })
         })
-    })
 }
 
 fn page(changes: &[Change], next: ChangeSeq) -> Result<Response, Problem> {
@@ -66,5 +81,9 @@ fn page(changes: &[Change], next: ChangeSeq) -> Result<Response, Problem> {
         view::change(change, &mut body)?;
     }
     body.extend_from_slice(format!("],\"next\":\"{}\"}}", next.get()).as_bytes());
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+    Ok((
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response())
 }

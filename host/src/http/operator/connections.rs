@@ -26,31 +26,45 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     let mut found: Vec<_> = rules
         .connections
         .iter()
-        .filter(|(id, _)| connector.as_ref().is_none_or(|connector| *connector == id.connector))
+        .filter(|(id, _)| {
+            connector
+                .as_ref()
+                .is_none_or(|connector| *connector == id.connector)
+        })
         .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
         .collect();
     found.sort_unstable_by_key(|(id, _)| *id);
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(id, _)| id.to_string());
-    Ok(page(found.into_iter().map(|(id, entry)| connection(id, entry)).collect(), next))
+    let next = found.last().filter(|_| more).map(|(id, _)| *id);
+    let rows = found.iter().map(|(id, entry)| connection(id, entry));
+    Ok(page(rows.collect(), next))
 }
 
 /// One connection.
-pub(super) async fn show(
-    State(api): State<Api>,
-    Path(names): Path<(String, String)>,
-) -> Answer {
+pub(super) async fn show(State(api): State<Api>, Path(names): Path<(String, String)>) -> Answer {
     let rules = api.host.rules.load();
     let (id, entry) = find(&rules.connections, &names)?;
-    let filter = EventFilter { connection: Some(id.clone()), ..EventFilter::default() };
-    let newest = EventsFrom { before: None, limit: 1 };
-    let events = api.read(move |reader| reader.events(&filter, newest)).await?;
+    let filter = EventFilter {
+        connection: Some(id.clone()),
+        ..EventFilter::default()
+    };
+    let newest = EventsFrom {
+        before: None,
+        limit: 1,
+    };
+    let events = api
+        .read(move |reader| reader.events(&filter, newest))
+        .await?;
     let mut view = connection(id, entry);
     if let Some(members) = view.as_object_mut() {
         let scheme = entry.entrance.as_ref().ok().map(|entrance| {
             let scheme = entrance.door.scheme();
-            format!("{} in {}", scheme.algorithm().text(), scheme.signature().describe())
+            format!(
+                "{} in {}",
+                scheme.algorithm().text(),
+                scheme.signature().describe()
+            )
         });
         let last = events.rows.first().map(|event| event.received.to_string());
         members.insert("scheme".into(), scheme.into());
@@ -70,12 +84,16 @@ pub(super) async fn refusals(
     let (id, _) = find(&rules.connections, &names)?;
     let refusals = api.host.metrics.refusals();
     let (own_path, shared_path) = (url_path(id), format!("/in/{}", id.connector));
-    let own = refusals.of_connection(id).into_iter().map(|refused| (own_path.as_str(), refused));
+    let own = refusals
+        .of_connection(id)
+        .into_iter()
+        .map(|refused| (own_path.as_str(), refused));
     let shared = refusals.of_connector(&id.connector).into_iter();
     let shared = shared.map(|refused| (shared_path.as_str(), refused));
     let mut all: Vec<_> = own.chain(shared).collect();
     all.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.at));
-    Ok(page(all.iter().map(|(path, refused)| refusal(path, refused)).collect(), None))
+    let rows = all.iter().map(|(path, refused)| refusal(path, refused));
+    Ok(page::<&str>(rows.collect(), None))
 }
 
 /// Not by this way: the file says what connections there are.
@@ -86,10 +104,7 @@ pub(super) async fn put(Path((connector, account)): Path<(String, String)>) -> P
 }
 
 /// Not by this way either.
-pub(super) async fn delete(
-    State(api): State<Api>,
-    Path(names): Path<(String, String)>,
-) -> Problem {
+pub(super) async fn delete(State(api): State<Api>, Path(names): Path<(String, String)>) -> Problem {
     match find(&api.host.rules.load().connections, &names) {
         Ok((id, _)) => in_configuration(&format!(
             "take [connections.\"{id}\"] out of the configuration file instead; it is read again by itself"
@@ -119,7 +134,11 @@ fn find<'c>(
 }
 
 fn url_path(id: &ConnectionId) -> String {
-    format!("/in/{}/{}", id.connector, percent::encode(id.account.as_str()))
+    format!(
+        "/in/{}/{}",
+        id.connector,
+        percent::encode(id.account.as_str())
+    )
 }
 
 fn connection(id: &ConnectionId, entry: &ConnectionEntry) -> Value {

@@ -22,23 +22,30 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     Query::read(query.as_deref(), &[])?;
     let (rules, standings) = (api.host.rules.load(), api.host.plugins.standings());
     let sorted: BTreeMap<_, _> = rules.connectors.iter().collect();
-    let rows = sorted.into_iter().map(|(name, rules)| connector(name, rules, &standings));
-    Ok(page(rows.collect(), None))
+    let rows = sorted
+        .into_iter()
+        .map(|(name, rules)| connector(name, rules, &standings));
+    Ok(page::<&str>(rows.collect(), None))
 }
 
 /// Grants what the waiting version asks for, and lets it serve.
 pub(super) async fn consent(State(api): State<Api>, Path(name): Path<String>) -> Answer {
-    let name: ConnectorName =
-        name.parse().map_err(|error| problem::not_found(format!("{error}")))?;
-    api.host.plugins.consent(&name).await.map_err(refused)?;
+    let name: ConnectorName = name
+        .parse()
+        .map_err(|error| problem::not_found(format!("{error}")))?;
+    api.host
+        .plugins
+        .consent(&name)
+        .await
+        .map_err(|error| refused(&error))?;
     let rules: std::sync::Arc<Rules> = api.host.rules.load();
     let found = rules.connectors.get(&name);
     let found = found.ok_or_else(|| problem::not_found(format!("connector {name} is gone")))?;
     Ok(Json(connector(&name, found, &api.host.plugins.standings())))
 }
 
-fn refused(error: ConsentError) -> Problem {
-    let detail = chain(&error);
+fn refused(error: &ConsentError) -> Problem {
+    let detail = chain(error);
     match error {
         ConsentError::Unknown { .. } => problem::not_found(detail),
         ConsentError::NothingPending { .. } => Problem::new(
@@ -91,9 +98,17 @@ fn scheme(rules: &ConnectorRules, standing: Option<&PluginStanding>) -> Option<S
         let (serving, _) = standing?.serving.as_ref()?;
         serving.descriptor.scheme()
     };
-    let scheme = rules.entrance.as_ref().ok().map(|entrance| entrance.door.scheme());
+    let scheme = rules
+        .entrance
+        .as_ref()
+        .ok()
+        .map(|entrance| entrance.door.scheme());
     let scheme = scheme.or_else(described)?;
-    Some(format!("{} in {}", scheme.algorithm().text(), scheme.signature().describe()))
+    Some(format!(
+        "{} in {}",
+        scheme.algorithm().text(),
+        scheme.signature().describe()
+    ))
 }
 
 fn plugin(standing: &PluginStanding) -> Option<Value> {
@@ -104,8 +119,10 @@ fn plugin(standing: &PluginStanding) -> Option<Value> {
         ("poller", capabilities.poller),
         ("lister", capabilities.lister),
     ];
-    let capabilities: Vec<_> =
-        capabilities.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
+    let capabilities: Vec<_> = capabilities
+        .into_iter()
+        .filter_map(|(name, has)| has.then_some(name))
+        .collect();
     Some(json!({
         "path": standing.path.as_ref().map(|path| path.display().to_string()),
         "digest": serving.plugin.digest().to_string(),

@@ -14,17 +14,21 @@ use super::view::{Answer, page};
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
     let (before, limit) = (query.cursor::<TaskId>()?, query.limit()?);
-    let letters = api.read(move |reader| reader.dead_letters(before, limit)).await?;
+    let letters = api
+        .read(move |reader| reader.dead_letters(before, limit))
+        .await?;
     let rows = letters.letters.iter().map(row).collect();
-    Ok(page(rows, letters.next.map(|next| next.to_string())))
+    Ok(page(rows, letters.next))
 }
 
 fn row(letter: &DeadLetter) -> Value {
     let task = &letter.task;
     let (cause, reason, at) = match &task.state {
-        TaskState::Dead { cause, reason, at } => {
-            (Some(cause.code()), Some(reason.as_str()), Some(at.to_string()))
-        }
+        TaskState::Dead { cause, reason, at } => (
+            Some(cause.code()),
+            Some(reason.as_str()),
+            Some(at.to_string()),
+        ),
         TaskState::Scheduled { .. } | TaskState::Waiting { .. } => (None, None, None),
     };
     let event = match &task.kind {

@@ -26,7 +26,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), &PARAMETERS)?;
     let filter = filter(&query)?;
-    let cursor = query.text("cursor").map(|text| Cursor::read(text).ok_or(bad_cursor("cursor")));
+    let cursor = query
+        .text("cursor")
+        .map(|text| Cursor::read(text).ok_or(bad_cursor("cursor")));
     let (cursor, limit) = (cursor.transpose()?, query.limit()?);
     let after = cursor.as_ref().map(|cursor| cursor.after.clone());
     let page = api
@@ -54,10 +56,16 @@ pub(super) async fn show(
     Path((connector, account, kind, id)): Path<(String, String, String, String)>,
 ) -> Result<Response, Problem> {
     let unknown = || problem::not_found(format!("{connector}/{account} has no {kind} {id}"));
-    let connection: ConnectionId =
-        format!("{connector}/{account}").parse().map_err(|_| unknown())?;
-    let entity = EntityRef { kind: kind.clone(), id: id.clone() };
-    let found = api.read(move |reader| reader.entity(&connection, &entity)).await?;
+    let connection: ConnectionId = format!("{connector}/{account}")
+        .parse()
+        .map_err(|_| unknown())?;
+    let entity = EntityRef {
+        kind: kind.clone(),
+        id: id.clone(),
+    };
+    let found = api
+        .read(move |reader| reader.entity(&connection, &entity))
+        .await?;
     let mut body = Vec::new();
     view::entity(&found.ok_or_else(unknown)?, &mut body)?;
     Ok(json_body(body))
@@ -68,18 +76,27 @@ fn filter(query: &Query<'_>) -> Result<EntityFilter, Problem> {
     let account: Option<AccountName> = query.parse("account")?;
     let connection = match (&connector, account) {
         (_, None) => None,
-        (Some(connector), Some(account)) => {
-            Some(ConnectionId { connector: connector.clone(), account })
-        }
+        (Some(connector), Some(account)) => Some(ConnectionId {
+            connector: connector.clone(),
+            account,
+        }),
         (None, Some(_)) => {
             return Err(bad("parameter \"account\" needs \"connector\" beside it"));
         }
     };
-    Ok(EntityFilter { connector, connection, kind: query.text("kind").map(str::to_owned) })
+    Ok(EntityFilter {
+        connector,
+        connection,
+        kind: query.text("kind").map(str::to_owned),
+    })
 }
 
 fn json_body(body: Vec<u8>) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response()
 }
 
 /// Where a listing stands: after which entity, and where the change log stood when it
@@ -92,8 +109,16 @@ struct Cursor {
 
 impl Cursor {
     fn text(&self) -> String {
-        let Self { position, after: EntityKey { connection, entity } } = self;
-        let parts = json!([position.get(), connection.to_string(), entity.kind, entity.id]);
+        let Self {
+            position,
+            after: EntityKey { connection, entity },
+        } = self;
+        let parts = json!([
+            position.get(),
+            connection.to_string(),
+            entity.kind,
+            entity.id
+        ]);
         URL_SAFE_NO_PAD.encode(parts.to_string())
     }
 
@@ -105,7 +130,10 @@ impl Cursor {
             connection: connection.parse().ok()?,
             entity: EntityRef { kind, id },
         };
-        Some(Self { position: ChangeSeq::new(position), after })
+        Some(Self {
+            position: ChangeSeq::new(position),
+            after,
+        })
     }
 }
 

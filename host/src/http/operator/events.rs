@@ -14,9 +14,9 @@ use tidegate_core::task::Attempt;
 use tidegate_store::{EventFilter, EventRow, EventsFrom};
 
 use super::super::problem;
+use super::Api;
 use super::query::{Query, bad};
 use super::view::{Answer, page, reason};
-use super::Api;
 
 const PARAMETERS: [&str; 5] = ["connection", "connector", "state", "limit", "cursor"];
 
@@ -27,22 +27,30 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     let query = Query::read(query.as_deref(), &PARAMETERS)?;
     let state = query.text("state");
     if state.is_some_and(|state| !STATES.contains(&state)) {
-        return Err(bad(format!("parameter \"state\" is one of {}", STATES.join(", "))));
+        return Err(bad(format!(
+            "parameter \"state\" is one of {}",
+            STATES.join(", ")
+        )));
     }
     let filter = EventFilter {
         connector: query.parse("connector")?,
         connection: query.parse("connection")?,
         state: state.map(str::to_owned),
     };
-    let from = EventsFrom { before: query.cursor()?, limit: query.limit()? };
+    let from = EventsFrom {
+        before: query.cursor()?,
+        limit: query.limit()?,
+    };
     let events = api.read(move |reader| reader.events(&filter, from)).await?;
     let rows = events.rows.iter().map(row).collect();
-    Ok(page(rows, events.next.map(|next| next.to_string())))
+    Ok(page(rows, events.next))
 }
 
 /// One event.
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer {
-    let id: EventId = id.parse().map_err(|error| problem::not_found(format!("{error}")))?;
+    let id: EventId = id
+        .parse()
+        .map_err(|error| problem::not_found(format!("{error}")))?;
     let read = api.read(move |reader| {
         let event = reader.event(id)?;
         Ok::<_, ReadError>(event.zip(reader.progress(id)?))

@@ -27,7 +27,12 @@ impl Follower {
     /// A reader of the changes after `cursor` that the filter takes.
     pub(super) fn new(api: Api, filter: ChangeFilter, cursor: ChangeSeq) -> Self {
         let published = api.host.published.clone();
-        Self { api, filter, cursor, published }
+        Self {
+            api,
+            filter,
+            cursor,
+            published,
+        }
     }
 
     /// Everything up to here was read, or passed over by the filter.
@@ -46,7 +51,10 @@ impl Follower {
             // Seen before the read: what is published during it rings again.
             self.published.mark_unchanged();
             let (since, filter) = (self.cursor, self.filter.clone());
-            let page = self.api.read(move |reader| reader.changes(since, &filter, limit)).await?;
+            let page = self
+                .api
+                .read(move |reader| reader.changes(since, &filter, limit))
+                .await?;
             let moved = page.next > self.cursor;
             self.cursor = page.next;
             if !page.changes.is_empty() || self.is_ending() || Instant::now() >= deadline {
@@ -74,12 +82,16 @@ impl Follower {
 
 /// The parameters of a filter over changes.
 pub(super) fn filter(query: &Query<'_>) -> Result<ChangeFilter, Problem> {
-    let entity = query.text("entity").map(|entity| match entity.split_once('/') {
-        Some((kind, id)) => (kind, Some(id)),
-        None => (entity, None),
-    });
+    let entity = query
+        .text("entity")
+        .map(|entity| match entity.split_once('/') {
+            Some((kind, id)) => (kind, Some(id)),
+            None => (entity, None),
+        });
     if let Some(("", _) | (_, Some(""))) = entity {
-        return Err(bad("parameter \"entity\" is KIND or KIND/ID, like issue or issue/acme/x#1"));
+        return Err(bad(
+            "parameter \"entity\" is KIND or KIND/ID, like issue or issue/acme/x#1",
+        ));
     }
     Ok(ChangeFilter {
         connector: query.parse("connector")?,

@@ -8,8 +8,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 use tidegate_core::ports::{Clock as _, ReadError};
 
-use super::Api;
 use super::super::problem::{self, Problem};
+use super::Api;
 use crate::gate::GateState;
 use crate::metrics::Sample;
 use crate::system::SystemClock;
@@ -39,12 +39,12 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Value>, Problem
 pub(super) fn closed(state: &GateState) -> Option<String> {
     match state {
         GateState::Open => None,
-        GateState::DiskLow { free } => {
-            Some(format!("free disk is below the reserve: {free} bytes are left"))
-        }
-        GateState::Latched { reason } => {
-            Some(format!("the store failed and the host is about to end: {reason}"))
-        }
+        GateState::DiskLow { free } => Some(format!(
+            "free disk is below the reserve: {free} bytes are left"
+        )),
+        GateState::Latched { reason } => Some(format!(
+            "the store failed and the host is about to end: {reason}"
+        )),
         GateState::ShuttingDown => Some("the host is ending".to_owned()),
     }
 }
@@ -52,8 +52,9 @@ pub(super) fn closed(state: &GateState) -> Option<String> {
 /// Every number, as Prometheus reads it.
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let (counts, disk) =
-        api.read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?))).await?;
+    let (counts, disk) = api
+        .read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?)))
+        .await?;
     let sample = Sample {
         counts,
         newest: *api.host.published.borrow(),
@@ -62,6 +63,10 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem>
         engine: api.host.facts.engine,
         now: SystemClock.now(),
     };
-    let text = api.host.metrics.text(&sample).map_err(|error| problem::unreadable(&error))?;
+    let text = api
+        .host
+        .metrics
+        .text(&sample)
+        .map_err(|error| problem::unreadable(&error))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response())
 }

@@ -74,8 +74,11 @@ impl Api {
 /// One entry of the table.
 struct Route {
     path: &'static str,
-    /// In lower case, as OpenAPI has it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the table is held against the document"))]
+    /// In lower case, as `OpenAPI` has it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the table is held against the document")
+    )]
     method: &'static str,
     access: Access,
     answers: MethodRouter<Api>,
@@ -83,15 +86,30 @@ struct Route {
 
 impl Route {
     fn get<H: AxumHandler<T, Api>, T: 'static>(path: &'static str, access: Access, to: H) -> Self {
-        Self { path, method: "get", access, answers: routing::get(to) }
+        Self {
+            path,
+            method: "get",
+            access,
+            answers: routing::get(to),
+        }
     }
 
     fn post<H: AxumHandler<T, Api>, T: 'static>(path: &'static str, access: Access, to: H) -> Self {
-        Self { path, method: "post", access, answers: routing::post(to) }
+        Self {
+            path,
+            method: "post",
+            access,
+            answers: routing::post(to),
+        }
     }
 
     fn put<H: AxumHandler<T, Api>, T: 'static>(path: &'static str, access: Access, to: H) -> Self {
-        Self { path, method: "put", access, answers: routing::put(to) }
+        Self {
+            path,
+            method: "put",
+            access,
+            answers: routing::put(to),
+        }
     }
 
     fn delete<H: AxumHandler<T, Api>, T: 'static>(
@@ -99,7 +117,12 @@ impl Route {
         access: Access,
         to: H,
     ) -> Self {
-        Self { path, method: "delete", access, answers: routing::delete(to) }
+        Self {
+            path,
+            method: "delete",
+            access,
+            answers: routing::delete(to),
+        }
     }
 }
 
@@ -114,7 +137,11 @@ fn routes() -> Vec<Route> {
         Route::get("/", Access::Open, page::show),
         Route::get("/healthz", Access::Open, health::alive),
         Route::get("/readyz", Access::Open, health::ready),
-        Route::get("/metrics", Access::OpenHere(Permission::Read), health::metrics),
+        Route::get(
+            "/metrics",
+            Access::OpenHere(Permission::Read),
+            health::metrics,
+        ),
         Route::get("/v1/openapi.json", Access::Open, openapi::show),
         Route::get("/v1/status", READ, status::show),
         Route::get("/v1/policy", READ, policy::show),
@@ -140,7 +167,13 @@ fn routes() -> Vec<Route> {
 
 fn router(api: &Api) -> Router {
     let mut router = Router::new();
-    for Route { path, access, answers, .. } in routes() {
+    for Route {
+        path,
+        access,
+        answers,
+        ..
+    } in routes()
+    {
         let guard = middleware::from_fn_with_state((api.host.clone(), access), guard);
         router = router.route(path, answers.route_layer(guard));
     }
@@ -171,8 +204,15 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn new(host: Arc<Host>, stopping: watch::Receiver<bool>) -> Self {
         let streams = Arc::new(Semaphore::new(CHANGE_STREAMS_MAX));
-        let api = Api { host: host.clone(), stopping, streams };
-        Self { host, service: TowerToHyperService::new(router(&api)) }
+        let api = Api {
+            host: host.clone(),
+            stopping,
+            streams,
+        };
+        Self {
+            host,
+            service: TowerToHyperService::new(router(&api)),
+        }
     }
 
     /// What holds for every route.

@@ -4,10 +4,14 @@
 use axum::response::{IntoResponse as _, Response};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-/// The OpenAPI 3.1 document.
+/// The `OpenAPI` 3.1 document.
 pub(super) const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Shows it.
 pub(super) async fn show() -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], DOCUMENT).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        DOCUMENT,
+    )
+        .into_response()
 }

@@ -11,7 +11,12 @@ use super::Api;
 pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
     let rules = api.host.rules.load();
     let policy = rules.policy();
-    let schedule: Vec<_> = policy.retry.schedule.iter().map(std::time::Duration::as_secs).collect();
+    let schedule: Vec<_> = policy
+        .retry
+        .schedule
+        .iter()
+        .map(std::time::Duration::as_secs)
+        .collect();
     Json(json!({
         "retry": {
             "schedule_s": schedule,

@@ -22,7 +22,11 @@ impl<'q> Query<'q> {
     /// counts as not there.
     pub(super) fn read(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(Cow<'q, str>, Cow<'q, str>)> = Vec::new();
-        for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+        for part in query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|part| !part.is_empty())
+        {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let (Some(name), Some(value)) =
                 (percent::decode_query(name), percent::decode_query(value))
@@ -44,7 +48,10 @@ impl<'q> Query<'q> {
 
     /// A parameter's text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_ref())
+        self.parameters
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_ref())
     }
 
     /// A parameter as what it stands for.
@@ -52,8 +59,12 @@ impl<'q> Query<'q> {
     where
         T: FromStr<Err: Display>,
     {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|error| bad(format!("parameter {name:?}: {error}")))
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|error| bad(format!("parameter {name:?}: {error}")))
     }
 
     /// How many rows are asked for.
@@ -61,19 +72,28 @@ impl<'q> Query<'q> {
         match self.parse::<usize>("limit")? {
             None => Ok(PAGE_ROWS_DEFAULT),
             Some(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),
-            Some(_) => Err(bad(format!("parameter \"limit\" has to be 1 to {PAGE_ROWS_MAX}"))),
+            Some(_) => Err(bad(format!(
+                "parameter \"limit\" has to be 1 to {PAGE_ROWS_MAX}"
+            ))),
         }
     }
 
     /// Where an earlier page ended, as that page said.
     pub(super) fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
-        self.text("cursor").map(|text| text.parse().map_err(|_| bad_cursor("cursor"))).transpose()
+        self.text("cursor")
+            .map(|text| text.parse().map_err(|_| bad_cursor("cursor")))
+            .transpose()
     }
 }
 
 /// A parameter that cannot be read.
 pub(super) fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-query", "The query cannot be read", detail)
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad-query",
+        "The query cannot be read",
+        detail,
+    )
 }
 
 /// A cursor that no page gave.
@@ -117,10 +137,16 @@ mod tests {
     fn check(query: &str, expected: &str) {
         let got = Query::read(Some(query), &KNOWN).and_then(|query| {
             let limit = query.limit()?;
-            Ok(format!("{} {limit}", query.text("connector").unwrap_or("-")))
+            Ok(format!(
+                "{} {limit}",
+                query.text("connector").unwrap_or("-")
+            ))
         });
         let got = got.unwrap_or_else(|problem| format!("{} {problem}", problem.slug()));
-        assert!(got.contains(expected), "{query:?}: {got:?} does not say {expected:?}");
+        assert!(
+            got.contains(expected),
+            "{query:?}: {got:?} does not say {expected:?}"
+        );
     }
 
     #[test]

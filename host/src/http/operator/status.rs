@@ -21,8 +21,9 @@ const LISTED_MAX: usize = 20;
 /// The host's standing.
 pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     Query::read(query.as_deref(), &[])?;
-    let (counts, disk) =
-        api.read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?))).await?;
+    let (counts, disk) = api
+        .read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?)))
+        .await?;
     let host = &api.host;
     let (facts, gate, rules) = (&host.facts, host.gate.state(), host.rules.load());
     Ok(Json(json!({
@@ -56,10 +57,12 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
 /// What is wrong, the worst first.
 fn problems(host: &Host, gate: &GateState, counts: &Counts) -> Vec<Value> {
     let mut problems = Vec::new();
-    problems.extend(closed(gate).map(|what| problem(what, gate_fix(gate))));
-    problems.extend(host.facts.store_warning.map(|what| {
-        problem(what.to_owned(), "use an embedded: store where events must not be lost")
-    }));
+    problems.extend(closed(gate).map(|what| problem(&what, gate_fix(gate))));
+    problems.extend(
+        host.facts
+            .store_warning
+            .map(|what| problem(what, "use an embedded: store where events must not be lost")),
+    );
     listed(&mut problems, refused_plugins(host));
     listed(&mut problems, closed_connections(host));
     if counts.dead > 0 {
@@ -67,7 +70,10 @@ fn problems(host: &Host, gate: &GateState, counts: &Counts) -> Vec<Value> {
             1 => "1 dead letter waits for a decision".to_owned(),
             many => format!("{many} dead letters wait for a decision"),
         };
-        problems.push(problem(what, "see them with: tidegate events --state dead"));
+        problems.push(problem(
+            &what,
+            "see them with: tidegate events --state dead",
+        ));
     }
     problems
 }
@@ -89,7 +95,10 @@ fn refused_plugins(host: &Host) -> Vec<Value> {
         .collect();
     pending.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let told = pending.into_iter().map(|(name, pending)| {
-        problem(format!("plugin of connector {name}: {}", pending.problem), &pending.fix)
+        problem(
+            &format!("plugin of connector {name}: {}", pending.problem),
+            &pending.fix,
+        )
     });
     told.collect()
 }
@@ -104,7 +113,10 @@ fn closed_connections(host: &Host) -> Vec<Value> {
     closed.sort_unstable_by_key(|(id, _)| *id);
     let told = closed.into_iter().map(|(id, why)| {
         let what = format!("connection {id} takes no webhooks: {why}");
-        problem(what, &format!("correct [connections.\"{id}\"] in the configuration file"))
+        problem(
+            &what,
+            &format!("correct [connections.\"{id}\"] in the configuration file"),
+        )
     });
     told.collect()
 }
@@ -115,10 +127,10 @@ fn listed(problems: &mut Vec<Value>, mut more: Vec<Value>) {
     more.truncate(LISTED_MAX);
     problems.append(&mut more);
     if left > 0 {
-        problems.push(problem(format!("and {left} more like these"), ""));
+        problems.push(problem(&format!("and {left} more like these"), ""));
     }
 }
 
-fn problem(what: String, fix: &str) -> Value {
+fn problem(what: &str, fix: &str) -> Value {
     json!({ "what": what, "fix": fix })
 }

@@ -39,7 +39,9 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<ChangeSeq>, Pr
         return Ok(None);
     };
     let place = value.to_str().ok().and_then(|text| text.parse().ok());
-    place.map(|place| Some(ChangeSeq::new(place))).ok_or_else(|| bad_cursor("Last-Event-ID"))
+    place
+        .map(|place| Some(ChangeSeq::new(place)))
+        .ok_or_else(|| bad_cursor("Last-Event-ID"))
 }
 
 /// Opens a stream of the changes after `since`.
@@ -48,19 +50,31 @@ pub(super) async fn open(
     filter: ChangeFilter,
     since: ChangeSeq,
 ) -> Result<Response, Problem> {
-    let permit = api.streams.clone().try_acquire_owned().map_err(|_| crowded())?;
+    let permit = api
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| crowded())?;
     let count = api.host.metrics.streaming();
     let mut follower = Follower::new(api, filter, since);
     // A cursor that cannot be continued from is a plain answer, not a broken stream.
     let first = follower.next(PIECE_ROWS_MAX, Instant::now()).await?;
     let first = piece(&first, since, follower.cursor())?;
-    let reader = Reader { follower, first: Some(first), _permit: permit, _count: count };
+    let reader = Reader {
+        follower,
+        first: Some(first),
+        _permit: permit,
+        _count: count,
+    };
     let body = Body::from_stream(stream::unfold(Some(reader), step));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // nginx would gather events otherwise.
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
     ];
     Ok((headers, body).into_response())
 }
@@ -81,7 +95,10 @@ async fn step(reader: Option<Reader>) -> Step {
         return Some((Ok(first), Some(reader)));
     }
     let before = reader.follower.cursor();
-    let read = reader.follower.next(PIECE_ROWS_MAX, Instant::now() + HEARTBEAT).await;
+    let read = reader
+        .follower
+        .next(PIECE_ROWS_MAX, Instant::now() + HEARTBEAT)
+        .await;
     let written = read.and_then(|changes| {
         let ended = changes.is_empty() && reader.follower.is_ending();
         Ok((!ended).then_some(piece(&changes, before, reader.follower.cursor())?))
@@ -104,7 +121,11 @@ fn piece(changes: &[Change], before: ChangeSeq, cursor: ChangeSeq) -> Result<Byt
     }
     if changes.is_empty() {
         // An id without data moves the reader's cursor and is no event.
-        let moved = if cursor > before { format!("id: {}\n", cursor.get()) } else { String::new() };
+        let moved = if cursor > before {
+            format!("id: {}\n", cursor.get())
+        } else {
+            String::new()
+        };
         text.extend_from_slice(format!("{moved}: still here\n\n").as_bytes());
     }
     Ok(Bytes::from(text))
@@ -113,7 +134,9 @@ fn piece(changes: &[Change], before: ChangeSeq, cursor: ChangeSeq) -> Result<Byt
 /// Why a stream ends before the host does.
 fn last_words(problem: &Problem) -> Bytes {
     let document = problem.document();
-    [b"event: problem\ndata: ", document.as_ref(), b"\n\n"].concat().into()
+    [b"event: problem\ndata: ", document.as_ref(), b"\n\n"]
+        .concat()
+        .into()
 }
 
 fn crowded() -> Problem {
@@ -137,7 +160,10 @@ mod tests {
             headers.insert("last-event-id", HeaderValue::from_static(value));
         }
         let got = last_event_id(&headers);
-        let got = got.as_ref().map(|place| place.map(ChangeSeq::get)).map_err(Problem::slug);
+        let got = got
+            .as_ref()
+            .map(|place| place.map(ChangeSeq::get))
+            .map_err(Problem::slug);
         assert_eq!(got, expected);
     }
 

@@ -19,31 +19,42 @@ fn the_document_has_every_route_and_no_other() {
     let documented: BTreeSet<_> = paths
         .iter()
         .flat_map(|(path, methods)| {
-            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+            methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| format!("{method} {path}"))
         })
         .collect();
-    let served: BTreeSet<_> =
-        routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    let served: BTreeSet<_> = routes()
+        .iter()
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
     assert_eq!(documented, served);
 }
 
 #[test]
 fn the_document_refers_to_what_it_has() {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
-    fn walk(value: &Value, document: &Value) {
-        match value {
-            Value::Object(members) => {
-                if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-                    let pointer = reference.strip_prefix('#').unwrap();
-                    assert!(document.pointer(pointer).is_some(), "{reference}");
-                }
-                members.values().for_each(|member| walk(member, document));
-            }
-            Value::Array(items) => items.iter().for_each(|item| walk(item, document)),
-            _ => {}
-        }
+    let references = references(&document);
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
     }
-    walk(&document, &document);
+}
+
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(members) => {
+            let own = members.get("$ref").and_then(Value::as_str);
+            own.into_iter()
+                .chain(members.values().flat_map(references))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A table of requests: method, path, token, status, and the end of the problem's type.
@@ -54,8 +65,16 @@ async fn check_table(world: &World, table: &[Row<'_>]) {
         let reply = ask(world.operator, &request(method, path, *token, &[])).await;
         assert_eq!(reply.status, *status, "{method} {path}: {reply:?}");
         if !slug.is_empty() {
-            assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{path}");
-            assert_eq!(reply.json()["type"], format!("/problems/{slug}"), "{method} {path}");
+            assert_eq!(
+                reply.header("content-type"),
+                Some("application/problem+json"),
+                "{path}"
+            );
+            assert_eq!(
+                reply.json()["type"],
+                format!("/problems/{slug}"),
+                "{method} {path}"
+            );
             assert_ne!(reply.json()["detail"], "", "{path}");
         }
     }
@@ -81,12 +100,21 @@ async fn tokens_open_what_their_scopes_say() {
             ("GET", "/v1/changes", consumer, 200, ""),
             ("GET", "/v1/entities", consumer, 200, ""),
             ("GET", "/v1/events", consumer, 403, "forbidden"),
-            ("POST", "/v1/connectors/tide/consent", consumer, 403, "forbidden"),
+            (
+                "POST",
+                "/v1/connectors/tide/consent",
+                consumer,
+                403,
+                "forbidden",
+            ),
         ],
     )
     .await;
     let reply = ask(world.operator, &get("/v1/status", None, &[])).await;
-    assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"tidegate\""));
+    assert_eq!(
+        reply.header("www-authenticate"),
+        Some("Bearer realm=\"tidegate\"")
+    );
 }
 
 #[tokio::test]
@@ -101,7 +129,13 @@ async fn wrong_input_is_told_by_name() {
             ("DELETE", "/v1/status", all, 405, "method-not-allowed"),
             ("GET", "/v1/events/%ff", all, 400, "bad-path"),
             ("GET", "/v1/events/evt_1", all, 404, "not-found"),
-            ("GET", "/v1/events/evt_00000000000000ff", all, 404, "not-found"),
+            (
+                "GET",
+                "/v1/events/evt_00000000000000ff",
+                all,
+                404,
+                "not-found",
+            ),
             ("GET", "/v1/events?stat=dead", all, 400, "unknown-parameter"),
             ("GET", "/v1/events?state=ded", all, 400, "bad-query"),
             ("GET", "/v1/events?connection=tide", all, 400, "bad-query"),
@@ -113,11 +147,35 @@ async fn wrong_input_is_told_by_name() {
             ("GET", "/v1/changes?entity=/1", all, 400, "bad-query"),
             ("GET", "/v1/entities?account=acme", all, 400, "bad-query"),
             ("GET", "/v1/entities?cursor=x", all, 400, "bad-cursor"),
-            ("GET", "/v1/entities/tide/acme/issue/1", all, 404, "not-found"),
+            (
+                "GET",
+                "/v1/entities/tide/acme/issue/1",
+                all,
+                404,
+                "not-found",
+            ),
             ("GET", "/v1/connections/tide/other", all, 404, "not-found"),
-            ("PUT", "/v1/connections/tide/other", all, 409, "connection-in-configuration"),
-            ("DELETE", "/v1/connections/tide/acme", all, 409, "connection-in-configuration"),
-            ("DELETE", "/v1/connections/tide/other", all, 404, "not-found"),
+            (
+                "PUT",
+                "/v1/connections/tide/other",
+                all,
+                409,
+                "connection-in-configuration",
+            ),
+            (
+                "DELETE",
+                "/v1/connections/tide/acme",
+                all,
+                409,
+                "connection-in-configuration",
+            ),
+            (
+                "DELETE",
+                "/v1/connections/tide/other",
+                all,
+                404,
+                "not-found",
+            ),
             ("POST", "/v1/connectors/tide/consent", all, 404, "not-found"),
             ("GET", "/in/tide/acme", all, 404, "not-found"),
         ],
@@ -140,7 +198,11 @@ async fn another_hosts_name_is_not_answered() {
     ];
     for (name, status) in table {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {name}\r\n\r\n");
-        assert_eq!(ask(world.operator, request.as_bytes()).await.status, status, "{name}");
+        assert_eq!(
+            ask(world.operator, request.as_bytes()).await.status,
+            status,
+            "{name}"
+        );
     }
     let nameless = ask(world.operator, b"GET /healthz HTTP/1.1\r\n\r\n").await;
     assert_eq!(nameless.status, 400);
@@ -152,7 +214,10 @@ async fn another_hosts_name_is_not_answered() {
 async fn an_event_shows_its_request_and_what_became_of_it() {
     let world = World::new().await;
     world.changes(&["1"]).await;
-    let events = world.get("/v1/events?connection=tide/acme&state=mapped").await.json();
+    let events = world
+        .get("/v1/events?connection=tide/acme&state=mapped")
+        .await
+        .json();
     assert_eq!(events["items"][0]["id"], "evt_0000000000000001");
     assert_eq!(events["items"][0]["changes"], 1);
     assert_eq!(events["next"], Value::Null);
@@ -166,7 +231,10 @@ async fn an_event_shows_its_request_and_what_became_of_it() {
         ("/attempts/0/outcome", json!("ok")),
         ("/attempts/0/took_us", json!(120)),
         ("/attempts/0/stderr", json!("hm")),
-        ("/changes/0", json!({"kind": "issue", "id": "1", "operation": "upsert", "fate": "applied", "seq": "1"})),
+        (
+            "/changes/0",
+            json!({"kind": "issue", "id": "1", "operation": "upsert", "fate": "applied", "seq": "1"}),
+        ),
     ] {
         assert_eq!(event.pointer(pointer), Some(&expected), "{pointer}");
     }
@@ -185,12 +253,25 @@ async fn pages_lead_through_everything_once() {
         if changes.is_empty() {
             break;
         }
-        seen.extend(changes.iter().map(|change| change["entity"]["id"].as_str().unwrap().to_owned()));
-        path = format!("/v1/changes?limit=2&since={}", page["next"].as_str().unwrap());
+        seen.extend(
+            changes
+                .iter()
+                .map(|change| change["entity"]["id"].as_str().unwrap().to_owned()),
+        );
+        path = format!(
+            "/v1/changes?limit=2&since={}",
+            page["next"].as_str().unwrap()
+        );
     }
     assert_eq!(seen, ["1", "2", "3", "4", "5"]);
-    let first = world.get("/v1/entities?connector=tide&account=acme&kind=issue&limit=3").await.json();
-    assert_eq!((&first["position"], first["items"].as_array().unwrap().len()), (&json!("5"), 3));
+    let first = world
+        .get("/v1/entities?connector=tide&account=acme&kind=issue&limit=3")
+        .await
+        .json();
+    assert_eq!(
+        (&first["position"], first["items"].as_array().unwrap().len()),
+        (&json!("5"), 3)
+    );
     world.changes(&["6"]).await;
     let cursor = first["next"].as_str().unwrap();
     let path = format!("/v1/entities?connector=tide&account=acme&kind=issue&cursor={cursor}");
@@ -198,7 +279,10 @@ async fn pages_lead_through_everything_once() {
     assert_eq!(second["position"], "5", "the first page's");
     assert_eq!(second["items"].as_array().unwrap().len(), 3);
     let entity = world.get("/v1/entities/tide/acme/issue/6").await.json();
-    assert_eq!((&entity["data"]["id"], &entity["change"]), (&json!("6"), &json!("6")));
+    assert_eq!(
+        (&entity["data"]["id"], &entity["change"]),
+        (&json!("6"), &json!("6"))
+    );
 }
 
 #[tokio::test]
@@ -217,7 +301,10 @@ async fn filters_take_what_they_say() {
     ] {
         let page = world.get(&format!("/v1/changes?{query}")).await.json();
         assert_eq!(page["changes"].as_array().unwrap().len(), count, "{query}");
-        assert_eq!(page["next"], "2", "{query}: what was passed over is not looked at again");
+        assert_eq!(
+            page["next"], "2",
+            "{query}: what was passed over is not looked at again"
+        );
     }
 }
 
@@ -225,11 +312,20 @@ async fn filters_take_what_they_say() {
 async fn a_long_poll_ends_with_a_change_or_with_its_time() {
     let world = World::new().await;
     let mut waiting = Peer::connect(world.operator).await;
-    waiting.send(&get("/v1/changes?wait=30&connection=tide/acme", Some(CONSUMER), &[])).await;
+    waiting
+        .send(&get(
+            "/v1/changes?wait=30&connection=tide/acme",
+            Some(CONSUMER),
+            &[],
+        ))
+        .await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.changes(&["1"]).await;
     let page = waiting.reply().await.unwrap().json();
-    assert_eq!((&page["changes"][0]["seq"], &page["next"]), (&json!("1"), &json!("1")));
+    assert_eq!(
+        (&page["changes"][0]["seq"], &page["next"]),
+        (&json!("1"), &json!("1"))
+    );
     let page = world.get("/v1/changes?since=1&wait=1").await.json();
     assert_eq!(page, json!({"changes": [], "next": "1"}));
 }
@@ -255,7 +351,10 @@ async fn a_stream_gives_each_change_once_and_ends_with_the_host() {
     world.stop().await;
     let text = peer.taken();
     assert!(text.contains("content-type: text/event-stream"), "{text}");
-    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    let ids: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .collect();
     assert_eq!(ids, ["2", "3", "4"]);
     assert_eq!(text.matches("event: change\ndata: {\"seq\":\"").count(), 3);
 }
@@ -279,7 +378,12 @@ async fn dead_letters_and_closed_connections_are_problems() {
     let world = World::new().await;
     world.event("d-1").await;
     let reason = "not JSON".to_owned();
-    world.map(End::Park { cause: DeadCause::PartnerData, reason }).await;
+    world
+        .map(End::Park {
+            cause: DeadCause::PartnerData,
+            reason,
+        })
+        .await;
     let letters = world.get("/v1/dead-letters").await.json();
     assert_eq!(letters["items"][0]["cause"], "partner-data");
     assert_eq!(letters["items"][0]["event"], "evt_0000000000000001");
@@ -287,9 +391,15 @@ async fn dead_letters_and_closed_connections_are_problems() {
     assert_eq!(status["events"]["dead"], 1);
     let problems = status["problems"].to_string();
     assert!(problems.contains("1 dead letter"), "{problems}");
-    assert!(problems.contains("connection bare/acme takes no webhooks"), "{problems}");
+    assert!(
+        problems.contains("connection bare/acme takes no webhooks"),
+        "{problems}"
+    );
     let event = world.get("/v1/events/evt_0000000000000001").await.json();
-    assert_eq!((&event["state"], &event["reason"]), (&json!("dead"), &json!("not JSON")));
+    assert_eq!(
+        (&event["state"], &event["reason"]),
+        (&json!("dead"), &json!("not JSON"))
+    );
 }
 
 #[tokio::test]
@@ -298,16 +408,27 @@ async fn connections_and_connectors_say_what_is_missing() {
     let page = world.get("/v1/connections?limit=2").await.json();
     let names = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().unwrap().iter();
-        items.map(|item| item["url_path"].as_str().unwrap().to_owned()).collect()
+        items
+            .map(|item| item["url_path"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(&page), ["/in/bare/acme", "/in/tide/acme"]);
     assert_eq!(page["items"][0]["state"], "closed");
     let next = format!("/v1/connections?cursor={}", page["next"].as_str().unwrap());
-    assert_eq!(names(&world.get(&next).await.json()), ["/in/tide/%C3%85cme%20%26%20Co"]);
+    assert_eq!(
+        names(&world.get(&next).await.json()),
+        ["/in/tide/%C3%85cme%20%26%20Co"]
+    );
     let connectors = world.get("/v1/connectors").await.json();
-    assert_eq!(connectors["items"][1]["scheme"], "shared-token in header x-token");
+    assert_eq!(
+        connectors["items"][1]["scheme"],
+        "shared-token in header x-token"
+    );
     assert_eq!(connectors["items"][1]["state"], "no-plugin");
-    let one = world.get("/v1/connections/tide/%C3%85cme%20%26%20Co").await.json();
+    let one = world
+        .get("/v1/connections/tide/%C3%85cme%20%26%20Co")
+        .await
+        .json();
     assert_eq!(one["secrets"], json!({"webhook": 1}));
 }
 
@@ -326,17 +447,29 @@ async fn a_closed_gate_turns_readiness_red() {
     let world = World::new().await;
     world.host.gate.disk(Some(7));
     let reply: Reply = world.get("/readyz").await;
-    assert_eq!((reply.status, &reply.json()["state"]), (503, &json!("disk-low")));
+    assert_eq!(
+        (reply.status, &reply.json()["state"]),
+        (503, &json!("disk-low"))
+    );
     let status = world.get("/v1/status").await.json();
     assert_eq!(status["store"]["state"], "disk-low");
-    assert!(status["problems"][0]["fix"].as_str().unwrap().contains("free disk"));
+    assert!(
+        status["problems"][0]["fix"]
+            .as_str()
+            .unwrap()
+            .contains("free disk")
+    );
 }
 
 #[tokio::test]
 async fn numbers_are_counted() {
     let world = World::new().await;
     world.changes(&["1"]).await;
-    ask(world.ingress, b"POST /in/nobody HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    ask(
+        world.ingress,
+        b"POST /in/nobody HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    .await;
     let text = world.get("/metrics").await.body;
     for line in [
         r#"tidegate_ingress_requests_total{connector="tide",outcome="accepted"} 1"#,

@@ -3,10 +3,12 @@
 //! 64-bit numbers that a JSON reader may round (places in the change log, versions) are
 //! decimal texts; instants are RFC 3339.
 
+use std::fmt::Display;
+
 use axum::Json;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidegate_core::change::{Change, Entity, EntityRef, ProposedChange};
 use tidegate_core::event::EventState;
 use tidegate_core::ports::ReadError;
@@ -19,8 +21,14 @@ use super::super::problem::{self, Problem};
 pub(super) type Answer = Result<Json<Value>, Problem>;
 
 /// A page for people: rows, and where the next one begins.
-pub(super) fn page(items: Vec<Value>, next: Option<String>) -> Json<Value> {
-    Json(json!({ "items": items, "next": next }))
+pub(super) fn page<T: Display>(items: Vec<Value>, next: Option<T>) -> Json<Value> {
+    let next = next.map(|next| next.to_string());
+    let page = [("items", Value::Array(items)), ("next", next.into())];
+    Json(
+        page.into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// An instant, where there is one.
@@ -44,7 +52,10 @@ struct EntityView<'c> {
 
 impl<'c> EntityView<'c> {
     fn new(entity: &'c EntityRef) -> Self {
-        Self { kind: &entity.kind, id: &entity.id }
+        Self {
+            kind: &entity.kind,
+            id: &entity.id,
+        }
     }
 }
 
@@ -127,7 +138,13 @@ fn with_data<T: Serialize>(
         match data {
             None => into.extend_from_slice(b"null"),
             Some(data) => {
-                let one_line = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+                let one_line = |byte: &u8| {
+                    if matches!(byte, b'\n' | b'\r') {
+                        b' '
+                    } else {
+                        *byte
+                    }
+                };
                 into.extend(data.iter().map(one_line));
             }
         }
@@ -165,6 +182,7 @@ impl From<ChangesError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tidegate_core::change::{Operation, Origin};
     use tidegate_core::ids::{ChangeSeq, EventId};
 
@@ -176,7 +194,10 @@ mod tests {
             seq: ChangeSeq::new(12),
             connection: "github/acme".parse().unwrap(),
             change: ProposedChange {
-                entity: EntityRef { kind: "issue".into(), id: "acme/x#1".into() },
+                entity: EntityRef {
+                    kind: "issue".into(),
+                    id: "acme/x#1".into(),
+                },
                 operation: Operation::Upsert,
                 version: Some(i64::MAX),
                 revision: "r".into(),
@@ -205,6 +226,9 @@ mod tests {
     fn a_change_is_one_line_with_its_data_as_stored() {
         check(None, &Value::Null);
         check(Some("{}"), &json!({}));
-        check(Some("{\r\n  \"a\":\n[1, \"x\\n}\"]}"), &json!({"a": [1, "x\n}"]}));
+        check(
+            Some("{\r\n  \"a\":\n[1, \"x\\n}\"]}"),
+            &json!({"a": [1, "x\n}"]}),
+        );
     }
 }

@@ -148,7 +148,7 @@ fn exports() {
     );
     check_text(
         &exporting(&[DESCRIBER, MAPPER]),
-        "its export tidegate:connector/describer does not fit the contract: ",
+        "its export tidegate:connector/mapper does not fit the contract: ",
     );
 }
 
@@ -179,9 +179,10 @@ fn imports() {
 
 /// A component of that many core modules with a memory of that many pages each.
 fn with_memories(count: usize, pages: usize) -> String {
-    let instances: String = (0..count)
+    let instances: Vec<String> = (0..count)
         .map(|n| format!("(core instance $m{n} (instantiate $memory))"))
         .collect();
+    let instances = instances.join(" ");
     format!(
         r#"(component
             (core module $memory (memory {pages}) (func (export "f")))

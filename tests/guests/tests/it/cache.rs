@@ -42,18 +42,18 @@ fn the_folder_is_this_users_alone() {
 #[test]
 fn damage_is_found_and_repaired() {
     type Damage = fn(&mut Vec<u8>);
-    let damages: [(&str, Damage); 4] = [
-        ("a byte flipped", |bytes| {
+    let damages: [Damage; 4] = [
+        |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
-        }),
-        ("cut short", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("empty", Vec::clear),
-        ("something else", |bytes| *bytes = b"hello".repeat(100)),
+        },
+        |bytes| bytes.truncate(bytes.len() / 2),
+        Vec::clear,
+        |bytes| *bytes = b"hello".repeat(100),
     ];
     let dir = tempfile::tempdir().unwrap();
     check(dir.path(), false);
-    for (what, damage) in damages {
+    for damage in damages {
         let [entry] = &entries(dir.path())[..] else {
             panic!("one entry");
         };
@@ -61,7 +61,6 @@ fn damage_is_found_and_repaired() {
         damage(&mut bytes);
         fs::remove_file(entry).unwrap();
         fs::write(entry, bytes).unwrap();
-        println!("{what}");
         check(dir.path(), false);
         check(dir.path(), true);
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tidegate_core::limits::STDERR_BYTES_MAX;
+use tidegate_runtime::{Runtime, RuntimeOptions};
 
-use crate::guest::{TIME, call, check_unharmed, said};
+use crate::guest::{TIME, call, call_with, check_unharmed, said, wasm};
 
 #[track_caller]
 fn check(order: &str, expect: &str) {
@@ -119,6 +120,32 @@ fn endless_stderr_is_kept_to_its_bound() {
     assert!(report.stderr.len() <= STDERR_BYTES_MAX);
     assert!(report.stderr.ends_with("bytes more)"), "{}", report.stderr);
     check_unharmed();
+}
+
+#[test]
+fn more_calls_than_places_are_put_off() {
+    let runtime = Runtime::new(RuntimeOptions {
+        instances_max: 1,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    let plugin = runtime.load(wasm()).unwrap();
+    let refused = "transient: no room for a call of map-webhook: ";
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            // Refused itself where it meets a call of the other thread.
+            (0..1_000)
+                .map(|_| said(&call_with(&plugin, 1, "spin")))
+                .find(|said| !said.starts_with(refused))
+        });
+        while !said(&call_with(&plugin, 2, "map")).starts_with(refused) {
+            assert!(!holder.is_finished(), "both had a place");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let held = holder.join().unwrap().unwrap();
+        assert!(held.starts_with("plugin-time: "), "{held}");
+    });
+    assert!(said(&call_with(&plugin, 3, "map")).starts_with("mapped"));
 }
 
 #[test]
