@@ -89,6 +89,7 @@ pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeEr
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("tidegate")
@@ -100,6 +101,22 @@ pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeEr
     let ended = runtime.block_on(serve(config, source));
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
     ended
+}
+
+/// As many open files as the system lets this process have: the usual limit of 1,024 is
+/// an eighth of what ingress takes in connections.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, ?current, "the limit on open files stays as it is");
+    }
 }
 
 async fn serve(config: Config, source: ConfigSource) -> Result<Ended, ServeError> {

@@ -1,0 +1,163 @@
+//! Connectors and connections: their schemes, secrets and settings.
+
+use super::*;
+
+const CONNECTOR: &str = "[connectors.acme]\nplugin = \"acme.wasm\"\n[connections.\"acme/one\"]\n";
+
+#[test]
+fn secrets_are_references_with_a_value() {
+    let check = |line: &str, place: &str, fragments: &[&str]| {
+        check_problem(&format!("{CONNECTOR}{line}"), place, fragments);
+    };
+    check(
+        "secrets.webhook = \"env:MISSING\"",
+        "4:9",
+        &["environment variable MISSING is not set"],
+    );
+    check(
+        "secrets.webhook = [\"env:A\", \"env:EMPTY\"]",
+        "4:29",
+        &["webhook[1]", "env:EMPTY", "is empty"],
+    );
+    check(
+        "secrets.webhook = \"file:nowhere\"",
+        "4:9",
+        &["cannot read nowhere"],
+    );
+    check("secrets.webhook = []", "4:9", &["takes 1 to"]);
+    check(
+        "secrets.webhook = 7",
+        "4:9",
+        &["a reference like \"env:NAME\""],
+    );
+    check(
+        "secrets.webhook = { not_after = 2027-01-01T00:00:00Z }",
+        "4:9",
+        &["lacks \"ref\""],
+    );
+    check(
+        "secrets.webhook = { ref = \"env:A\", not_after = 2027-01-01 }",
+        "4:36",
+        &["an instant with its offset"],
+    );
+    check(
+        "secrets.webhook = { reff = \"env:A\", ref = \"env:A\" }",
+        "4:21",
+        &["did you mean", "webhook.ref"],
+    );
+    let text =
+        "secrets.webhook = [{ ref = \"env:A\", not_after = 2027-01-01T00:00:00Z }, \"env:B\"]";
+    let config = load(&format!("{CONNECTOR}{text}")).unwrap();
+    let connection = config.connections.values().next().unwrap();
+    assert_eq!(connection.secrets.webhook.len(), 2);
+}
+
+#[test]
+fn a_secret_file_lies_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "k\n").unwrap();
+    let path = folder.path().join(FILE_NAME);
+    std::fs::write(
+        &path,
+        format!("{CONNECTOR}secrets.webhook = \"file:key\"\n"),
+    )
+    .unwrap();
+    let config = ConfigSource::new(Some(path))
+        .accept_only(true)
+        .load()
+        .unwrap();
+    assert_eq!(config.workers.map_threads, 0);
+    assert_eq!(
+        config.store.dir.as_deref(),
+        Some(folder.path().join("./tidegate-data").as_path())
+    );
+}
+
+#[test]
+fn connectors_need_a_source_of_their_scheme() {
+    check_problem(
+        "[connectors.acme]\n",
+        "1:13",
+        &["neither a plugin nor a scheme"],
+    );
+    check_problem(
+        "[connectors.acme]\npreset = \"acme\"",
+        "2:1",
+        &["ships no presets"],
+    );
+    check_problem(
+        "[connectors.Acme]\nplugin = \"x\"",
+        "1:13",
+        &["lower-case letters"],
+    );
+    check_problem("[connections.acme]\n", "1:14", &["connector/account"]);
+    let near = "[connectors.github]\nplugin = \"x\"\n[connections.\"githb/acme\"]\nsecrets.webhook = \"env:A\"";
+    check_problem(near, "3:14", &["did you mean \"github/acme\"?"]);
+}
+
+#[test]
+fn schemes_are_checked_where_they_stand() {
+    let scheme = |signature: &str| {
+        format!(
+            "[connectors.acme.scheme]\nalgorithm = \"hmac-sha256\"\nkey = \"utf8\"\ncontent = \"{{body}}\"\n\
+             [connectors.acme.scheme.signature]\nin = \"header\"\n{signature}\n"
+        )
+    };
+    let good = scheme("name = \"X-Signature\"\nencoding = \"hex\"");
+    let config = load(&good).unwrap();
+    let connector = config.connectors.values().next().unwrap();
+    assert!(connector.scheme.is_some());
+    assert!(
+        connector.event_id.is_none(),
+        "a rule that the document does not have"
+    );
+    check_problem(
+        &scheme("name = \"X-Signature\"\nencoding = \"hex\"\nprefx = \"v1=\""),
+        "9:1",
+        &[
+            "connectors.acme.scheme.signature.prefx",
+            "did you mean \"prefix\"?",
+        ],
+    );
+    check_problem(
+        "[connectors.acme]\nscheme = \"nowhere.json\"",
+        "2:1",
+        &["connectors.acme.scheme: cannot read nowhere.json"],
+    );
+    check_problem(
+        &format!("{good}\n[connectors.acme.event_id]\nin = \"hedder\""),
+        "11:1",
+        &["header"],
+    );
+}
+
+#[test]
+fn an_event_id_is_no_credential() {
+    let text = "[connectors.acme]\nscheme = { algorithm = \"shared-token\", key = \"utf8\", \
+                signature = { in = \"header\", name = \"X-Token\" } }\n\
+                event_id = { in = \"header\", name = \"X-Token\" }";
+    check_problem(text, "1:13", &["acme.event_id", "carries a credential"]);
+    let (scheme, _) = text.rsplit_once("event_id").unwrap();
+    let config = load(&format!("{scheme}event_id = \"none\"")).unwrap();
+    let connector = config.connectors.values().next().unwrap();
+    assert_eq!(
+        connector.event_id,
+        Some(tidegate_core::signature::EventIdRule::BodyHash)
+    );
+}
+
+#[test]
+fn settings_become_json() {
+    let text = format!(
+        "{CONNECTOR}secrets.webhook = \"env:A\"\nsettings = {{ since = 2026-01-01, deep = {{ n = [1, 2.5] }} }}"
+    );
+    let config = load(&text).unwrap();
+    let settings = &config.connections.values().next().unwrap().rules.settings;
+    let settings: serde_json::Value = serde_json::from_slice(settings).unwrap();
+    assert_eq!(
+        settings,
+        serde_json::json!({"since": "2026-01-01", "deep": {"n": [1, 2.5]}})
+    );
+    let text = format!("{CONNECTOR}secrets.webhook = \"env:A\"\nsettings = {{ x = nan }}");
+    check_problem(&text, "5:1", &["settings: holds inf or nan"]);
+}
