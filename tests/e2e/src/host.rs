@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -351,10 +352,23 @@ impl Operator {
     }
 }
 
-/// A loopback address that nobody listens on.
+/// A loopback address that nobody listens on, and that no outgoing connection will take:
+/// the ports that the system gives out by itself lie above. A host that is killed is
+/// started again at the same one.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?)
+    const FIRST: u32 = 10_240;
+    const COUNT: u32 = 32_768 - FIRST;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        // Processes that run at once begin at different ports.
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(97).wrapping_add(step) % COUNT;
+        let address = (Ipv4Addr::LOCALHOST, u16::try_from(FIRST + place)?);
+        if let Ok(listener) = TcpListener::bind(address) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port is free")
 }
 
 /// Writes a file that only its owner can read.
