@@ -11,7 +11,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 const DAYS_TO_EPOCH: i64 = 719_468;
 const DAYS_PER_ERA: i64 = 146_097;
 
-/// Longest text that [`format`] writes: `2024-02-29T12:34:56.123456Z`.
+/// Longest text that [`format()`] writes: `2024-02-29T12:34:56.123456Z`.
 const LEN_MAX: usize = 27;
 
 /// Microseconds since 1970 of an RFC 3339 time, None where the text is not one.

@@ -171,12 +171,7 @@ fn check_same_answers(sample: &Sample, plugin: &impl Mapper) -> anyhow::Result<(
 }
 
 /// Maps the events in turn on so many threads at once, each call timed by itself.
-fn measure(
-    events: &[Event],
-    mapper: &(impl Mapper + Sync),
-    threads: usize,
-    length: Duration,
-) -> Histogram {
+fn measure(events: &[Event], mapper: &impl Mapper, threads: usize, length: Duration) -> Histogram {
     let warm_until = Instant::now() + length / 10;
     let until = warm_until + length;
     let one_thread = || {

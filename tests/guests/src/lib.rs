@@ -2,7 +2,7 @@
 //!
 //! The body is a behaviour's name, with an argument after a space where it takes one. One
 //! guest for all behaviours keeps the build short. What it says of itself is chosen by
-//! the bytes of [`describe::CHOICE`], which the tests overwrite in the built file.
+//! the bytes of `describe::CHOICE`, which the tests overwrite in the built file.
 //!
 //! Nothing here is an example to follow; those are in the SDK.
 

@@ -1,9 +1,9 @@
 //! Signatures: how a partner proves that a request is its own.
 //!
 //! A [`Scheme`] is data, read from a descriptor or the configuration. A [`KeySet`] is
-//! made of an operator's secrets for one scheme. [`verify`] takes a [`RawRequest`] and
+//! made of an operator's secrets for one scheme. [`verify()`] takes a [`RawRequest`] and
 //! both, and gives a [`VerifiedRequest`] or a [`Refusal`]; nothing else makes one.
-//! [`event_id`] then says by what the event is deduplicated, and [`explain()`] tells an
+//! [`event_id()`] then says by what the event is deduplicated, and [`explain()`] tells an
 //! operator why a request does not verify without telling anyone how to forge one.
 //!
 //! Pure: bytes and an instant come in. Parsing of bodies happens before verification

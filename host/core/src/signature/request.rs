@@ -1,7 +1,7 @@
 //! A request before and after its signature was checked.
 //!
 //! [`RawRequest`] is what arrived; nothing in it may be trusted. [`VerifiedRequest`] is
-//! made by [`verify`](super::verify) alone, keeps the same bytes, and no longer holds
+//! made by [`verify`](super::verify()) alone, keeps the same bytes, and no longer holds
 //! credentials: the values of headers that are one are replaced.
 
 use std::fmt;
