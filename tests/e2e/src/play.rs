@@ -75,6 +75,11 @@ pub fn run(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         std::thread::sleep(plan.pause);
     }
+    writeln!(
+        out,
+        "\nall played; the host runs on: http://{}",
+        plan.operator.address
+    )?;
     Ok(())
 }
 
