@@ -37,7 +37,7 @@ use crate::serve::Ended;
 use crate::system::SystemClock;
 
 /// Small allocations from many threads are most of what ingress and the committer do
-/// beside hashing and syncing; glibc's allocator took a third of their time.
+/// beside hashing and syncing; ARCHITECTURE.md has what this buys and costs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

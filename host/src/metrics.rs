@@ -221,7 +221,13 @@ impl Metrics {
         self.refused
             .get_or_create(&of(Some(connector), refusal.code()))
             .inc();
-        self.refusals.keep(address, refusal, now);
+        if self.refusals.keep(address, refusal, now) {
+            let path = match address {
+                Address::Connection(id) => id.to_string(),
+                Address::ByAccount { connector, .. } => connector.to_string(),
+            };
+            tracing::warn!(%path, reason = %refusal, "a webhook was refused with 401; `tidegate verify --help` finds out why");
+        }
     }
 
     /// The last refusals of each connection.

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::signature::Refusal;
@@ -14,6 +15,9 @@ use tidegate_flow::ingest::Address;
 
 /// How many are kept of each.
 const KEPT: usize = 32;
+
+/// After how long without one a refusal is news again.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// One refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +39,9 @@ struct Shelves {
 }
 
 impl Refusals {
-    /// Keeps one, and lets the oldest go.
-    pub(crate) fn keep(&self, address: &Address, refusal: &Refusal, at: Timestamp) {
+    /// Keeps one, and lets the oldest go. Whether it is the first there for a while, and
+    /// so worth a line in the log: strangers must not fill it.
+    pub(crate) fn keep(&self, address: &Address, refusal: &Refusal, at: Timestamp) -> bool {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match address {
             Address::Connection(id) => shelves.connections.entry(id.clone()).or_default(),
@@ -44,6 +49,7 @@ impl Refusals {
                 shelves.connectors.entry(connector.clone()).or_default()
             }
         };
+        let first = kept.back().is_none_or(|last| at.since(last.at) > QUIET);
         if kept.len() == KEPT {
             kept.pop_front();
         }
@@ -51,6 +57,7 @@ impl Refusals {
             at,
             refusal: refusal.clone(),
         });
+        first
     }
 
     /// Those at a connection's own path, newest first.
@@ -87,7 +94,13 @@ mod tests {
             let refusal = Refusal::NoMatch { keys: number };
             refusals.keep(&own, &refusal, Timestamp::from_secs(1));
         }
-        refusals.keep(&shared, &Refusal::NoKeys, Timestamp::from_secs(2));
+        assert!(refusals.keep(&shared, &Refusal::NoKeys, Timestamp::from_secs(2)));
+        assert!(!refusals.keep(&own, &Refusal::NoKeys, Timestamp::from_secs(61)));
+        assert!(refusals.keep(
+            &own,
+            &Refusal::NoMatch { keys: 39 },
+            Timestamp::from_secs(122)
+        ));
         let kept = refusals.of_connection(&id);
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept[0].refusal, Refusal::NoMatch { keys: 39 });

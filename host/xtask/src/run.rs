@@ -42,11 +42,15 @@ pub(crate) fn run(play: Play) -> Result<(), Problem> {
     let packages = ["--package", "tidegate", "--package", "tidegate-e2e"];
     succeed(cargo(["build", "--release", "--bins"]).args(packages))?;
 
-    let folder = target().join("run");
     let addresses = Addresses {
         ingress: address(8080)?,
         operator: address(8081)?,
     };
+    // A second run beside this one gets another port, and must not empty this one's folder.
+    let folder = target().join(match addresses.ingress.port() {
+        8080 => "run".to_owned(),
+        other => format!("run-{other}"),
+    });
     lay_out(&folder, addresses).map_err(|error| format!("{}: {error}", folder.display()))?;
     explain(&folder, addresses);
     if play == Play::Fixtures {
