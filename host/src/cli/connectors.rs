@@ -95,11 +95,16 @@ fn write_pending(connector: &Value, output: &mut Output) -> Result<(), CliError>
     }
     let name = text(connector, "/name");
     let digest = short_digest(&text(connector, "/pending/digest"));
+    let what = if digest.is_empty() {
+        "the plugin file"
+    } else {
+        &digest
+    };
     let problem = text(connector, "/pending/problem");
     let head = output
         .paint(
             Tone::Attention,
-            &plain(&format!("{name}: {digest} does not serve: {problem}")),
+            &plain(&format!("{name}: {what} does not serve: {problem}")),
         )
         .into_owned();
     output.line(format_args!("\n{head}"))?;
