@@ -132,6 +132,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut waiting: mpsc::Receiver<Ticket>) {
+        let _latch = LatchOnPanic(self.gate.clone());
         let mut held = None;
         while let Some(first) = held.take().or_else(|| waiting.blocking_recv()) {
             let (batch, answers) = gather(first, &mut waiting, &mut held);
@@ -176,6 +177,18 @@ impl Writer {
     }
 }
 
+/// Without its committer the host can keep nothing: a panic there ends it like a failed
+/// write does, instead of leaving it up and refusing for ever.
+struct LatchOnPanic(Arc<Gate>);
+
+impl Drop for LatchOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.latch("the committer's thread panicked".into());
+        }
+    }
+}
+
 type Answers = Vec<Option<oneshot::Sender<Result<Answer, NotStored>>>>;
 
 /// Takes what is waiting, within the bounds of one batch; what would break a bound is
@@ -206,5 +219,24 @@ fn gather(
 fn refuse(answers: Answers) {
     for waiter in answers.into_iter().flatten() {
         let _ = waiter.send(Err(NotStored::Latched));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_committer_that_panics_latches_the_gate_and_one_that_ends_does_not() {
+        let gate = Arc::new(Gate::new());
+        drop(LatchOnPanic(gate.clone()));
+        assert_eq!(gate.admits(), Ok(()));
+        let held = gate.clone();
+        let thread = std::thread::spawn(move || {
+            let _latch = LatchOnPanic(held);
+            panic!("as a test");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(gate.admits(), Err(NotStored::Latched));
     }
 }

@@ -31,6 +31,9 @@ use crate::tokens::{Tokens, TokensError};
 use crate::workers::{self, Bell, Workshop};
 use crate::{housekeeping, http, logging, reload};
 
+/// Calls of `describe` that may run beside the mapping threads.
+const INSTANCES_FOR_LOADING: u32 = 8;
+
 /// How the host ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -338,6 +341,10 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
             .dir
             .as_deref()
             .map(|dir: &Path| dir.join("compiled")),
+        // One a thread that maps, and some for plugins that are being loaded.
+        instances_max: u32::try_from(config.workers.map_threads)
+            .unwrap_or(u32::MAX)
+            .saturating_add(INSTANCES_FOR_LOADING),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(options).map_err(ServeError::Runtime)?;

@@ -260,10 +260,9 @@ fn limited(
             format!("rate limited for {waited} s: {}", failure.message),
         );
     }
-    let due = delay.map_or_else(
-        || policy.next_due(1, now, jitter).unwrap_or(ends),
-        |delay| now.plus(delay),
-    );
+    // Not sooner than a first retry: a delay of nothing would be a loop of attempts.
+    let soonest = policy.next_due(1, now, jitter).unwrap_or(ends);
+    let due = delay.map_or(soonest, |delay| now.plus(delay).max(soonest));
     Next::Again {
         attempt: tried.attempt,
         due: due.min(ends),
@@ -361,6 +360,12 @@ mod tests {
         let limited = |delay| FailureClass::RateLimited { delay };
         check(3, None, limited(Some(HOUR)), "attempt 3 in 3600s, limited");
         check(3, None, limited(None), "attempt 3 in 2s, limited");
+        check(
+            3,
+            None,
+            limited(Some(Duration::ZERO)),
+            "attempt 3 in 2s, limited",
+        );
         // The bound cuts what the partner asked for.
         check(
             3,

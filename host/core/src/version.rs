@@ -97,6 +97,21 @@ pub fn decide(standing: Option<&Standing>, content: &Content, from: Provenance) 
     }
 }
 
+/// Which of the changes that one event proposes for one entity counts, by index: the
+/// highest version, for a partner may list newest first; the last one where versions tie
+/// or one is missing.
+pub fn counting(versions: &[Option<i64>]) -> Option<usize> {
+    let all: Option<Vec<i64>> = versions.iter().copied().collect();
+    match all {
+        Some(all) => all
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, version)| **version)
+            .map(|(index, _)| index),
+        None => versions.len().checked_sub(1),
+    }
+}
+
 /// Whether an observation settles what versions cannot.
 fn outranks(standing: &Standing, content: &Content, from: Provenance) -> bool {
     let observed = matches!(from.origin, Origin::Fetch | Origin::Reconcile);
@@ -272,6 +287,15 @@ mod tests {
     }
 
     use Verdict::{Applied, Superseded, Unchanged};
+
+    #[test]
+    fn within_one_event_the_highest_version_counts_whatever_its_place() {
+        assert_eq!(counting(&[Some(9), Some(5)]), Some(0));
+        assert_eq!(counting(&[Some(5), Some(9), Some(7)]), Some(1));
+        assert_eq!(counting(&[Some(9), Some(9)]), Some(1));
+        assert_eq!(counting(&[Some(9), None]), Some(1));
+        assert_eq!(counting(&[]), None);
+    }
 
     #[test]
     fn versions_order_whatever_the_arrival() {

@@ -166,7 +166,7 @@ fn run<R: Routes>(id: EventId, connection: &ConnectionId, event: &Event, routes:
         MapRoute::NoConnection => Tally::without_plugin(Ending::Ended(End::Park {
             cause: DeadCause::NoConnection,
             reason: format!(
-                "connection {connection} is not configured: add [connections.\"{connection}\"] and replay"
+                "connection {connection} is not configured: add [connections.\"{connection}\"]; the event is kept"
             ),
         })),
         MapRoute::Plugin(mapper, rules) => {
@@ -419,7 +419,7 @@ mod tests {
                 ..world(None)
             },
             1,
-            "no-connection: connection github/acme is not configured: add [connections.\"github/acme\"] and replay",
+            "no-connection: connection github/acme is not configured: add [connections.\"github/acme\"]; the event is kept",
         );
         assert_eq!(done.attempt.plugin, None);
     }

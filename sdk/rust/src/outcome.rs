@@ -24,7 +24,8 @@ pub enum Outcome {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
-    /// At most 1,000 changes. Where one entity stands twice, the last counts.
+    /// At most 1,000 changes. Where one entity stands twice, the higher version
+    /// counts; the last, where versions tie or one is missing.
     pub changes: Vec<Change>,
     /// Entities that the webhook names but does not carry: the host fetches them. At
     /// most 100.

@@ -14,7 +14,7 @@ use tidegate_core::limits::ATTEMPTS_KEPT_MAX;
 use tidegate_core::ports::{Completion, End};
 use tidegate_core::task::{Attempt, DeadCause, Task, TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
-use tidegate_core::version::{Content, Provenance, Standing, Verdict, decide};
+use tidegate_core::version::{Content, Provenance, Standing, Verdict, counting, decide};
 
 use super::draft::{Draft, NOT_BUILT};
 use crate::codec::{QueueEntry, Record};
@@ -227,7 +227,7 @@ impl Ended {
     }
 
     /// Decides each change by the version rule. Where an event names an entity more
-    /// than once, the last counts and the earlier ones are superseded by it.
+    /// than once, one counts and the others are superseded by it.
     fn decide(
         &self,
         draft: &mut Draft<'_>,
@@ -238,15 +238,11 @@ impl Ended {
             .iter()
             .map(|change| keys::entity(&self.connection, &change.entity))
             .collect();
-        let mut last = HashMap::new();
-        for (index, key) in keys.iter().enumerate() {
-            last.insert(key.as_slice(), index);
-        }
-        let last: HashSet<usize> = last.into_values().collect();
+        let counts = counting_of_each(&keys, &changes);
         let mut results = Vec::with_capacity(changes.len());
         for (index, (change, key)) in changes.into_iter().zip(keys).enumerate() {
             let (entity, operation) = (change.entity.clone(), change.operation);
-            let fate = if last.contains(&index) {
+            let fate = if counts.contains(&index) {
                 let standing = standings.remove(&key).flatten();
                 self.decide_one(draft, key, standing, change)
             } else {
@@ -365,4 +361,19 @@ impl Ended {
         draft.batch.put(room.keyspace, key, letter.to_record());
         draft.ledger.tally.dead += 1;
     }
+}
+
+/// The indices of the changes that count: one for each entity.
+fn counting_of_each(keys: &[Vec<u8>], changes: &[ProposedChange]) -> HashSet<usize> {
+    let mut entities: HashMap<&[u8], Vec<(usize, Option<i64>)>> = HashMap::new();
+    for (index, (key, change)) in keys.iter().zip(changes).enumerate() {
+        let of_entity = entities.entry(key.as_slice()).or_default();
+        of_entity.push((index, change.version));
+    }
+    let winner = |of_entity: Vec<(usize, Option<i64>)>| {
+        let versions: Vec<_> = of_entity.iter().map(|(_, version)| *version).collect();
+        let (index, _) = of_entity.get(counting(&versions)?)?;
+        Some(*index)
+    };
+    entities.into_values().filter_map(winner).collect()
 }

@@ -17,6 +17,7 @@ for_every_engine![
     the_version_rule_decides_across_workers,
     a_delete_before_its_create_wins,
     the_last_of_one_event_counts,
+    the_highest_version_of_one_event_counts_whatever_its_place,
     an_unchanged_state_is_not_sent_again,
     a_state_and_its_confirmation_in_one_batch,
     wishes_wait_and_hold_the_event,
@@ -183,6 +184,15 @@ fn the_last_of_one_event_counts(bed: &Bed) {
     let fates: Vec<_> = progress.changes.iter().map(|result| result.fate).collect();
     let applied = |seq| Fate::Applied(ChangeSeq::new(seq));
     assert_eq!(fates, [Fate::Superseded, applied(1), applied(2)]);
+}
+
+fn the_highest_version_of_one_event_counts_whatever_its_place(bed: &Bed) {
+    let mut store = bed.open();
+    let id = store.map("a", vec![upsert("1", Some(9)), upsert("1", Some(5))]);
+    assert_eq!(store.log(), ["+1@9"]);
+    let progress = store.reader.progress(id).unwrap().unwrap();
+    let fates: Vec<_> = progress.changes.iter().map(|result| result.fate).collect();
+    assert_eq!(fates, [Fate::Applied(ChangeSeq::new(1)), Fate::Superseded]);
 }
 
 fn an_unchanged_state_is_not_sent_again(bed: &Bed) {
