@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tidegate_core::errors::chain;
 use tidegate_core::event::{Accepted, Event};
 use tidegate_core::ids::ChangeSeq;
 use tidegate_core::limits::{COMMIT_BATCH_BYTES_MAX, COMMIT_BATCH_MAX, COMMIT_QUEUE_MAX};
@@ -149,15 +150,12 @@ impl Writer {
         match self.committer.commit(batch, SystemClock.now()) {
             Ok(results) => {
                 for (waiter, result) in answers.into_iter().zip(results) {
-                    if let Some(waiter) = waiter {
-                        // A client that hung up gets its answer as a duplicate later.
-                        let _ = waiter.send(Ok(result));
-                    }
+                    deliver(waiter, result);
                 }
                 self.publish(count);
             }
             Err(error) => {
-                let reason = crate::errors::chain(&error);
+                let reason = chain(&error);
                 tracing::error!(%reason, "the store failed: nothing is acknowledged until the host has restarted");
                 self.gate.latch(reason);
                 refuse(answers);
@@ -214,6 +212,19 @@ fn gather(
         answers.push(ticket.answer);
     }
     (batch, answers)
+}
+
+fn deliver(waiter: Option<oneshot::Sender<Result<Answer, NotStored>>>, result: Answer) {
+    match (waiter, result) {
+        // A client that hung up gets its answer as a duplicate later.
+        (Some(waiter), result) => drop(waiter.send(Ok(result))),
+        // Its claim stays, so that a broken record does not become a loop of attempts.
+        (None, Answer::Refused(error)) => tracing::error!(
+            error = chain(&error),
+            "the end of an attempt was not stored: its task is tried again after a restart"
+        ),
+        (None, _) => {}
+    }
 }
 
 fn refuse(answers: Answers) {

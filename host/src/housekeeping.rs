@@ -10,8 +10,8 @@ use std::time::Duration;
 use tidegate_store::{Answer, Submission};
 
 use crate::committer::JournalHandle;
-use crate::errors::chain;
 use crate::gate::Gate;
+use tidegate_core::errors::chain;
 
 const DISK_EVERY: Duration = Duration::from_secs(1);
 const RETAIN_EVERY: Duration = Duration::from_mins(10);

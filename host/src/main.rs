@@ -5,7 +5,6 @@
 mod cli;
 mod committer;
 mod config;
-mod errors;
 mod gate;
 mod host;
 mod housekeeping;

@@ -28,10 +28,10 @@ use tokio::sync::Mutex;
 
 use crate::committer::JournalHandle;
 use crate::config::Config;
-use crate::errors::chain;
 use crate::plugin_file::{self, Kept, Stamp};
 use crate::rules::{CurrentRules, Rules, Seat, Serving};
 use crate::system::SystemClock;
+use tidegate_core::errors::chain;
 
 /// How often a plugin file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

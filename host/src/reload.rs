@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigSource};
-use crate::errors::chain;
 use crate::plugin_file::{Stamp, stamp};
 use crate::plugins::PluginDesk;
+use tidegate_core::errors::chain;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

@@ -15,9 +15,9 @@ use tidegate_store::{Claims, Reader};
 use tokio::runtime::Handle;
 
 use crate::committer::JournalHandle;
-use crate::errors::chain;
 use crate::rules::CurrentRules;
 use crate::system::{SystemChance, SystemClock};
+use tidegate_core::errors::chain;
 
 /// Wakes workers when there may be something due, and stops them.
 #[derive(Debug, Default)]

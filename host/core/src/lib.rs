@@ -14,6 +14,7 @@
 pub mod change;
 pub mod descriptor;
 pub mod document;
+pub mod errors;
 pub mod event;
 pub mod failure;
 pub mod grant;

@@ -4,13 +4,13 @@
 //! ends the task, schedules it again or parks it. A failure half-way leaves nothing:
 //! until the completion is durable the task is still in the queue.
 
+use tidegate_core::errors::chain;
 use tidegate_core::event::Event;
 use tidegate_core::failure::{Failure, FailureClass};
 use tidegate_core::ids::{ConnectionId, EventId, PluginDigest, TaskId};
 use tidegate_core::mapping::{MapCall, Mapped};
 use tidegate_core::ports::{
-    Chance, Claimed, Clock, Completion, End, Events, Journal, MapRoute, Mapper, NotStored,
-    ReadError, Routes,
+    Chance, Claimed, Clock, Completion, End, Events, Journal, MapRoute, Mapper, NotStored, Routes,
 };
 use tidegate_core::retry::RetryPolicy;
 use tidegate_core::task::{self, Attempt, DeadCause, Next, TaskKind, TaskState, Try};
@@ -71,7 +71,7 @@ where
     let tally = match ports.events.event(event) {
         Ok(Some(stored)) => run(event, connection, &stored, ports.routes),
         Ok(None) => Tally::unreadable("its bytes are not in the store"),
-        Err(error) => Tally::unreadable(&with_sources(&error)),
+        Err(error) => Tally::unreadable(&chain(&error)),
     };
     let ended = ports.clock.now();
     let (end, failure) = match tally.ending {
@@ -215,17 +215,6 @@ fn following(next: Next) -> End {
     }
 }
 
-fn with_sources(error: &ReadError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::Future;
@@ -237,7 +226,7 @@ mod tests {
     use tidegate_core::event::{Accepted, BodyAuthenticated};
     use tidegate_core::failure::PluginFault;
     use tidegate_core::mapping::{MapReport, Mapping};
-    use tidegate_core::ports::ConnectionRules;
+    use tidegate_core::ports::{ConnectionRules, ReadError};
     use tidegate_core::retry::Jitter;
     use tidegate_core::task::Task;
     use tidegate_core::time::Timestamp;

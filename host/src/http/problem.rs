@@ -192,7 +192,7 @@ pub(super) fn url_too_long() -> Problem {
 /// The store could not be read.
 pub(super) fn unreadable(error: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::error!(
-        error = crate::errors::chain(error),
+        error = tidegate_core::errors::chain(error),
         "the store could not be read"
     );
     Problem::new(

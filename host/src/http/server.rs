@@ -119,7 +119,7 @@ async fn converse<H: Handler>(stream: TcpStream, handler: H, mut stopping: watch
     };
     if let Err(error) = ended {
         tracing::debug!(
-            error = crate::errors::chain(&error),
+            error = tidegate_core::errors::chain(&error),
             "a connection broke off"
         );
     }

@@ -247,7 +247,7 @@ fn config(dir: &TempDir) -> Config {
     fs::write(&file, text).unwrap();
     ConfigSource::new(Some(file))
         .load()
-        .unwrap_or_else(|error| panic!("{}", crate::errors::chain(&error)))
+        .unwrap_or_else(|error| panic!("{}", tidegate_core::errors::chain(&error)))
 }
 
 /// An upsert of an issue.

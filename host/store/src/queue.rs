@@ -71,8 +71,13 @@ impl Claims {
         let mut claims = Vec::new();
         while claims.len() < max {
             if head.ready.is_empty() && head.horizon.is_some() {
-                let refilled = head.refill(&self.published.view());
-                refilled.map_err(|fault| fault.reading("the queue"))?;
+                match head.refill(&self.published.view()) {
+                    Ok(()) => {}
+                    // What is claimed already has to reach the caller, or nobody would
+                    // ever end it. The fault comes again with the next call.
+                    Err(_) if !claims.is_empty() => break,
+                    Err(fault) => return Err(fault.reading("the queue")),
+                }
             }
             let Some(first) = head
                 .ready
@@ -296,6 +301,27 @@ mod tests {
         let rest = opened.claims.claim(usize::MAX, at(100)).unwrap();
         assert_eq!(rest.len(), 19);
         assert!(!rest.contains(&held[0]));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_costs_no_claim_before_it() {
+        let memory = Memory::new();
+        let mut opened = opened(&memory);
+        for number in 0..20 {
+            accept(&mut opened, number, at(i64::from(number)));
+        }
+        let torn = memory.keys("queue")[12].clone();
+        memory.corrupt("queue", &torn, &[0xff]);
+        let mut given = Vec::new();
+        let error = loop {
+            match opened.claims.claim(usize::MAX, at(1_000)) {
+                Ok(claims) => given.extend(claims.iter().map(|claimed| claimed.id().get())),
+                Err(error) => break error,
+            }
+            assert!(given.len() < 20, "the torn row was given out");
+        };
+        assert_eq!(given, (1..=12).collect::<Vec<_>>());
+        assert!(error.to_string().contains("the queue"), "{error}");
     }
 
     #[derive(Clone, Debug)]

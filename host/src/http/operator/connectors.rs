@@ -13,9 +13,9 @@ use super::super::problem::{self, Problem};
 use super::Api;
 use super::query::Query;
 use super::view::{Answer, page};
-use crate::errors::chain;
 use crate::plugins::{ConsentError, Pending, PluginStanding};
 use crate::rules::{ConnectorRules, Rules};
+use tidegate_core::errors::chain;
 
 /// Every connector, by name.
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tidegate_core::change::{Change, ChangeResult, EntityRef, Fate, Origin, ProposedChange};
+use tidegate_core::errors::chain;
 use tidegate_core::event::{Event, EventProgress, EventState};
 use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, TaskId};
 use tidegate_core::limits::ATTEMPTS_KEPT_MAX;
@@ -68,18 +69,6 @@ fn park_instead(end: End, fault: &Fault) -> End {
             reason: format!("its end could not be stored: {trouble}"),
         },
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A map task whose attempt has ended.
