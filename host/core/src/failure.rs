@@ -19,8 +19,11 @@ pub struct Failure {
 /// The kinds of failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureClass {
-    /// It may work later: the retry schedule.
-    Transient,
+    /// It may work later: the retry schedule, or the delay that was asked for.
+    Transient {
+        /// How long the other side asked to wait, where it said so.
+        delay: Option<Duration>,
+    },
     /// The partner asked for fewer requests: its delay, not an attempt.
     RateLimited {
         /// How long the partner asked to wait, where it said so.
@@ -58,10 +61,13 @@ pub enum PluginFault {
 }
 
 impl FailureClass {
+    /// It may work later, by the retry schedule.
+    pub const TRANSIENT: Self = Self::Transient { delay: None };
+
     /// A stable word for metrics, the API and the disk.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Transient => "transient",
+            Self::Transient { .. } => "transient",
             Self::RateLimited { .. } => "rate-limited",
             Self::Unauthorized => "unauthorized",
             Self::Permanent => "permanent",

@@ -27,12 +27,31 @@ pub enum InvalidName {
         /// What was given, shortened.
         name: String,
     },
+    /// Not a name of a sink or an alert channel.
+    #[error(
+        "{what} name {name:?} is not 1 to 63 lower-case letters, digits and hyphens that begin with a letter"
+    )]
+    Plain {
+        /// Of what.
+        what: &'static str,
+        /// What was given, shortened.
+        name: String,
+    },
     /// Not a connection's name.
     #[error("connection {name:?} is not written as connector/account, like github/acme")]
     Connection {
         /// What was given, shortened.
         name: String,
     },
+}
+
+/// Fit for a configuration key, a URL segment and a store key as it is.
+fn is_plain_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn shortened(text: &str) -> String {
@@ -54,12 +73,7 @@ impl FromStr for ConnectorName {
     type Err = InvalidName;
 
     fn from_str(name: &str) -> Result<Self, InvalidName> {
-        let good = (1..=63).contains(&name.len())
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if good {
+        if is_plain_name(name) {
             Ok(Self(name.into()))
         } else {
             Err(InvalidName::Connector {
@@ -145,6 +159,51 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+macro_rules! plain_name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(name: &str) -> Result<Self, InvalidName> {
+                if is_plain_name(name) {
+                    Ok(Self(name.into()))
+                } else {
+                    Err(InvalidName::Plain {
+                        what: $what,
+                        name: shortened(name),
+                    })
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+plain_name!(
+    /// The name of a sink: `app`.
+    SinkName, "sink"
+);
+plain_name!(
+    /// The name of an alert channel: `ops`.
+    ChannelName, "alert channel"
+);
+
 /// A text that is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {what} id, like {prefix}000000000000002a")]
@@ -209,6 +268,11 @@ numbered!(
     /// A change's place in the change log: `chg_000000000000002a`. Gapless from 1; a
     /// reader's cursor is the last one it has seen, 0 before the first.
     ChangeSeq, "chg_", "a change"
+);
+
+numbered!(
+    /// A replay by filter: `rpl_000000000000002a`.
+    ReplayId, "rpl_", "a replay"
 );
 
 impl EventId {

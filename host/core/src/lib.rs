@@ -11,6 +11,8 @@
 
 #![deny(missing_docs)]
 
+pub mod alert;
+pub mod audit;
 pub mod change;
 pub mod descriptor;
 pub mod document;
@@ -24,8 +26,10 @@ pub mod mapping;
 pub mod pointer;
 pub mod policy;
 pub mod ports;
+pub mod replay;
 pub mod retry;
 pub mod signature;
+pub mod sink;
 pub mod task;
 pub mod time;
 pub mod version;

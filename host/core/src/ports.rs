@@ -9,12 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::change::{EntityRef, ProposedChange};
+use crate::alert::Notice;
+use crate::change::{Change, EntityRef, ProposedChange};
 use crate::event::{Accepted, Event};
-use crate::ids::{ConnectionId, EventId, TaskId};
+use crate::failure::Failure;
+use crate::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, TaskId};
 use crate::mapping::{MapCall, MapReport};
 use crate::retry::Jitter;
-use crate::task::{Attempt, DeadCause, Task};
+use crate::sink::SinkAdvance;
+use crate::task::{Again, Attempt, DeadCause, Next, Task};
 use crate::time::Timestamp;
 
 /// The time.
@@ -77,6 +80,44 @@ pub trait Journal: Send + Sync {
         &self,
         completion: Completion,
     ) -> impl Future<Output = Result<(), NotStored>> + Send;
+
+    /// Moves a sink's cursor, with the tasks of what failed before it. Resolves once it
+    /// is durable.
+    fn advance(&self, advance: SinkAdvance)
+    -> impl Future<Output = Result<(), NotStored>> + Send;
+}
+
+/// A sink's way out: the receiver, behind whatever protocol.
+pub trait Outlet: Send + Sync {
+    /// How much it takes at once.
+    fn capacity(&self) -> OutletCapacity;
+
+    /// Hands changes over in their order, the cursor that stands after the last of them
+    /// beside. Resolves with one result each once the receiver has taken or refused
+    /// them; bounded in time by the outlet itself.
+    fn deliver(
+        &self,
+        changes: &[Change],
+    ) -> impl Future<Output = Vec<Result<(), Failure>>> + Send;
+
+    /// Where the receiver itself keeps the cursor (a database does, in the transaction of
+    /// the changes), that one counts; none where it keeps none.
+    fn cursor(&self) -> impl Future<Output = Result<Option<ChangeSeq>, Failure>> + Send;
+}
+
+/// How much an outlet takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutletCapacity {
+    /// Most changes of one hand-over.
+    pub batch: usize,
+    /// Most hand-overs at a time; never two of one entity.
+    pub concurrency: usize,
+}
+
+/// An alert channel's way out.
+pub trait Messenger: Send + Sync {
+    /// Sends a notice. Resolves once the receiver has taken or refused it.
+    fn send(&self, notice: &Notice) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Events as they were stored.
@@ -96,7 +137,7 @@ pub struct Completion {
     pub end: End,
 }
 
-/// How an attempt at mapping ended.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// Changes and wishes.
@@ -113,15 +154,12 @@ pub enum End {
         /// Why.
         reason: String,
     },
+    /// A sink took the change, or a channel the notice.
+    Delivered,
+    /// A later change of the entity went out to the sink already: this one is not sent.
+    Superseded,
     /// To be tried again.
-    Again {
-        /// The coming attempt's number.
-        attempt: u32,
-        /// When.
-        due: Timestamp,
-        /// Since when it has waited for a rate limit, where it does.
-        limited_since: Option<Timestamp>,
-    },
+    Again(Again),
     /// A dead letter.
     Park {
         /// Whose problem it is.
@@ -129,6 +167,21 @@ pub enum End {
         /// What happened.
         reason: String,
     },
+    /// The connection is paused, and the task waits until it is resumed.
+    Pause {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl From<Next> for End {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Again(again) => Self::Again(again),
+            Next::Park { cause, reason } => Self::Park { cause, reason },
+            Next::Pause { reason } => Self::Pause { reason },
+        }
+    }
 }
 
 /// A plugin's mapper. Runs the guest on the caller's thread: whoever drives the map
@@ -182,8 +235,12 @@ pub trait Routes: Send + Sync {
     /// A loaded plugin.
     type Mapper: Mapper;
 
-    /// Who maps this connection's events now.
-    fn route(&self, connection: &ConnectionId) -> MapRoute<Self::Mapper>;
+    /// Who maps this connection's events now: the version that serves, or that one.
+    fn route(
+        &self,
+        connection: &ConnectionId,
+        with: Option<PluginDigest>,
+    ) -> MapRoute<Self::Mapper>;
 }
 
 /// A task that a worker holds while it runs.
@@ -191,6 +248,8 @@ pub trait Routes: Send + Sync {
 pub struct Claimed {
     /// The task.
     pub task: Task,
+    /// How often the host has stopped while it ran this task, in a row.
+    pub stops: u32,
 }
 
 impl Claimed {

@@ -12,6 +12,8 @@ pub struct RetryPolicy {
     pub schedule: Vec<Duration>,
     /// Longest time that a task may wait for a partner's rate limit.
     pub rate_limited_max: Duration,
+    /// Longest delay that is granted to whoever asks for one (`Retry-After`).
+    pub delay_max: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -20,6 +22,7 @@ impl Default for RetryPolicy {
         Self {
             schedule: SECONDS.map(Duration::from_secs).to_vec(),
             rate_limited_max: Duration::from_hours(24),
+            delay_max: Duration::from_hours(24),
         }
     }
 }

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use crate::alert::Notice;
 use crate::change::EntityRef;
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{ConnectionId, EventId, PluginDigest, TaskId};
+use crate::ids::{ChangeSeq, ChannelName, ConnectionId, EventId, PluginDigest, SinkName, TaskId};
 use crate::retry::{Jitter, RetryPolicy};
 use crate::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub enum TaskKind {
         event: EventId,
         /// On whose behalf.
         connection: ConnectionId,
+        /// The plugin version to map it with, where a replay named one.
+        with: Option<PluginDigest>,
     },
     /// Fetch an entity that an event named.
     Fetch {
@@ -47,15 +50,86 @@ pub enum TaskKind {
         /// Which.
         connection: ConnectionId,
     },
+    /// Deliver a change that a sink did not take the first time.
+    Deliver(Delivery),
+    /// Send a notice through an alert channel.
+    Alert {
+        /// Which channel.
+        channel: ChannelName,
+        /// What to say.
+        notice: Box<Notice>,
+    },
+}
+
+/// A change that a sink is still to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// To which sink.
+    pub sink: SinkName,
+    /// The change's place in the change log.
+    pub seq: ChangeSeq,
+    /// Of which connection.
+    pub connection: ConnectionId,
+    /// Of which entity.
+    pub entity: EntityRef,
+    /// Sent although a later change of the entity went out: a person said so.
+    pub forced: bool,
+}
+
+/// Whose turn it is: tasks of one owner never delay those of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A connection.
+    Connection(ConnectionId),
+    /// A sink.
+    Sink(SinkName),
+    /// An alert channel.
+    Channel(ChannelName),
+}
+
+/// Who carries a task out. Each kind of worker claims its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Work {
+    /// The threads that call mappers.
+    Map,
+    /// Whoever calls partners: polls and fetches.
+    Partner,
+    /// The loop of the task's sink.
+    Deliver,
+    /// The loop that sends alerts.
+    Alert,
 }
 
 impl TaskKind {
-    /// On whose behalf it is done.
-    pub const fn connection(&self) -> &ConnectionId {
+    /// On whose behalf it is done, where it is a connection's.
+    pub const fn connection(&self) -> Option<&ConnectionId> {
         match self {
             Self::Map { connection, .. }
             | Self::Fetch { connection, .. }
-            | Self::Poll { connection } => connection,
+            | Self::Poll { connection }
+            | Self::Deliver(Delivery { connection, .. }) => Some(connection),
+            Self::Alert { .. } => None,
+        }
+    }
+
+    /// Who must not be delayed by whom.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Map { connection, .. }
+            | Self::Fetch { connection, .. }
+            | Self::Poll { connection } => Owner::Connection(connection.clone()),
+            Self::Deliver(delivery) => Owner::Sink(delivery.sink.clone()),
+            Self::Alert { channel, .. } => Owner::Channel(channel.clone()),
+        }
+    }
+
+    /// Who carries it out.
+    pub const fn work(&self) -> Work {
+        match self {
+            Self::Map { .. } => Work::Map,
+            Self::Fetch { .. } | Self::Poll { .. } => Work::Partner,
+            Self::Deliver(_) => Work::Deliver,
+            Self::Alert { .. } => Work::Alert,
         }
     }
 
@@ -65,6 +139,8 @@ impl TaskKind {
             Self::Map { .. } => "map",
             Self::Fetch { .. } => "fetch",
             Self::Poll { .. } => "poll",
+            Self::Deliver(_) => "deliver",
+            Self::Alert { .. } => "alert",
         }
     }
 }
@@ -102,6 +178,10 @@ pub enum TaskState {
 pub enum WaitReason {
     /// This version of the host cannot carry it out yet.
     CapabilityNotBuilt,
+    /// Its connection is paused.
+    ConnectionPaused,
+    /// An earlier change of its entity is still to be delivered to its sink.
+    EarlierDelivery,
 }
 
 impl WaitReason {
@@ -109,6 +189,8 @@ impl WaitReason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::CapabilityNotBuilt => "capability not built",
+            Self::ConnectionPaused => "connection paused",
+            Self::EarlierDelivery => "earlier delivery",
         }
     }
 }
@@ -126,16 +208,25 @@ pub enum DeadCause {
     Credentials,
     /// The event's account is not configured.
     NoConnection,
+    /// The sink does not take the change.
+    Sink,
+    /// The alert channel does not take the notice.
+    AlertChannel,
+    /// The host stopped each time that it ran.
+    HostStopped,
 }
 
 impl DeadCause {
     /// Every cause, for tables and codecs.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::PartnerData,
         Self::Mapping,
         Self::PluginFault,
         Self::Credentials,
         Self::NoConnection,
+        Self::Sink,
+        Self::AlertChannel,
+        Self::HostStopped,
     ];
 
     /// A stable word for metrics, filters, the API and the disk.
@@ -146,6 +237,9 @@ impl DeadCause {
             Self::PluginFault => "plugin-fault",
             Self::Credentials => "credentials",
             Self::NoConnection => "no-connection",
+            Self::Sink => "sink",
+            Self::AlertChannel => "alert-channel",
+            Self::HostStopped => "host-stopped",
         }
     }
 }
@@ -173,14 +267,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Try again.
-    Again {
-        /// The coming attempt's number.
-        attempt: u32,
-        /// When.
-        due: Timestamp,
-        /// Since when it has waited for a rate limit, where it does.
-        limited_since: Option<Timestamp>,
-    },
+    Again(Again),
     /// Park it.
     Park {
         /// Whose problem it is.
@@ -188,6 +275,24 @@ pub enum Next {
         /// What happened.
         reason: String,
     },
+    /// Pause its connection; it waits until that is resumed.
+    Pause {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A coming attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Its number.
+    pub attempt: u32,
+    /// When.
+    pub due: Timestamp,
+    /// Since when it has waited for a rate limit, where it does.
+    pub limited_since: Option<Timestamp>,
+    /// The delay that was asked for, where the policy granted less.
+    pub cut: Option<Duration>,
 }
 
 /// Which attempt failed, as the task's state had it.
@@ -199,8 +304,13 @@ pub struct Try {
     pub limited_since: Option<Timestamp>,
 }
 
-/// Decides what follows from one failed attempt at mapping.
+/// How often a host may have stopped while it ran a task, in a row, before the task is
+/// parked instead of run.
+pub const STOPS_MAX: u32 = 3;
+
+/// Decides what follows from one failed attempt at that work.
 pub fn step(
+    work: Work,
     tried: Try,
     failure: &Failure,
     now: Timestamp,
@@ -208,18 +318,27 @@ pub fn step(
     jitter: Jitter,
 ) -> Next {
     match &failure.class {
-        FailureClass::Transient | FailureClass::PluginFault(_) | FailureClass::Refused => {
-            scheduled(tried, failure, now, policy, jitter)
+        FailureClass::Transient { delay: Some(asked) } => {
+            asked_for(work, tried, *asked, failure, now, policy)
         }
-        FailureClass::RateLimited { delay } => limited(tried, *delay, failure, now, policy, jitter),
+        FailureClass::Transient { delay: None }
+        | FailureClass::PluginFault(_)
+        | FailureClass::Refused => scheduled(work, tried, failure, now, policy, jitter),
+        FailureClass::RateLimited { delay } => {
+            limited(work, tried, *delay, failure, now, policy, jitter)
+        }
+        FailureClass::Unauthorized if matches!(work, Work::Map | Work::Partner) => Next::Pause {
+            reason: failure.message.clone(),
+        },
         FailureClass::Permanent
         | FailureClass::NotFound
         | FailureClass::CheckpointExpired
-        | FailureClass::Unauthorized => park(failure, failure.message.clone()),
+        | FailureClass::Unauthorized => park(work, failure, failure.message.clone()),
     }
 }
 
 fn scheduled(
+    work: Work,
     tried: Try,
     failure: &Failure,
     now: Timestamp,
@@ -227,23 +346,51 @@ fn scheduled(
     jitter: Jitter,
 ) -> Next {
     match policy.next_due(tried.attempt, now, jitter) {
-        Some(due) => Next::Again {
+        Some(due) => Next::Again(Again {
             attempt: tried.attempt.saturating_add(1),
             due,
             limited_since: None,
-        },
-        None => park(
-            failure,
-            format!(
-                "{} attempts failed, the last with: {}",
-                tried.attempt, failure.message
-            ),
-        ),
+            cut: None,
+        }),
+        None => used_up(work, tried, failure),
     }
+}
+
+fn used_up(work: Work, tried: Try, failure: &Failure) -> Next {
+    let reason = format!(
+        "{} attempts failed, the last with: {}",
+        tried.attempt, failure.message
+    );
+    park(work, failure, reason)
+}
+
+/// A delay that was asked for goes before the schedule, as far as the policy grants it;
+/// the schedule still says how many attempts there are.
+fn asked_for(
+    work: Work,
+    tried: Try,
+    asked: Duration,
+    failure: &Failure,
+    now: Timestamp,
+    policy: &RetryPolicy,
+) -> Next {
+    if policy
+        .next_due(tried.attempt, now, Jitter::new(0))
+        .is_none()
+    {
+        return used_up(work, tried, failure);
+    }
+    Next::Again(Again {
+        attempt: tried.attempt.saturating_add(1),
+        due: now.plus(asked.min(policy.delay_max)),
+        limited_since: None,
+        cut: (asked > policy.delay_max).then_some(asked),
+    })
 }
 
 /// A rate limit is not an attempt, but does not last for ever either.
 fn limited(
+    work: Work,
     tried: Try,
     delay: Option<Duration>,
     failure: &Failure,
@@ -255,31 +402,35 @@ fn limited(
     let ends = since.plus(policy.rate_limited_max);
     if now >= ends {
         let waited = policy.rate_limited_max.as_secs();
-        return park(
-            failure,
-            format!("rate limited for {waited} s: {}", failure.message),
-        );
+        let reason = format!("rate limited for {waited} s: {}", failure.message);
+        return park(work, failure, reason);
     }
     // Not sooner than a first retry: a delay of nothing would be a loop of attempts.
     let soonest = policy.next_due(1, now, jitter).unwrap_or(ends);
     let due = delay.map_or(soonest, |delay| now.plus(delay).max(soonest));
-    Next::Again {
+    Next::Again(Again {
         attempt: tried.attempt,
         due: due.min(ends),
         limited_since: Some(since),
-    }
+        cut: delay.filter(|_| due > ends),
+    })
 }
 
-fn park(failure: &Failure, reason: String) -> Next {
-    let cause = match failure.class {
-        FailureClass::Permanent => DeadCause::PartnerData,
-        FailureClass::PluginFault(_) => DeadCause::PluginFault,
-        FailureClass::Unauthorized => DeadCause::Credentials,
-        FailureClass::Transient
-        | FailureClass::RateLimited { .. }
-        | FailureClass::NotFound
-        | FailureClass::CheckpointExpired
-        | FailureClass::Refused => DeadCause::Mapping,
+fn park(work: Work, failure: &Failure, reason: String) -> Next {
+    let cause = match (work, &failure.class) {
+        (Work::Deliver, _) => DeadCause::Sink,
+        (Work::Alert, _) => DeadCause::AlertChannel,
+        (_, FailureClass::Permanent) => DeadCause::PartnerData,
+        (_, FailureClass::PluginFault(_)) => DeadCause::PluginFault,
+        (_, FailureClass::Unauthorized) => DeadCause::Credentials,
+        (
+            _,
+            FailureClass::Transient { .. }
+            | FailureClass::RateLimited { .. }
+            | FailureClass::NotFound
+            | FailureClass::CheckpointExpired
+            | FailureClass::Refused,
+        ) => DeadCause::Mapping,
     };
     Next::Park { cause, reason }
 }
@@ -300,6 +451,7 @@ mod tests {
         };
         let failure = Failure::new(class, "it broke");
         let next = step(
+            Work::Map,
             tried,
             &failure,
             now,
@@ -307,32 +459,27 @@ mod tests {
             Jitter::new(0),
         );
         let got = match next {
-            Next::Again {
-                attempt,
-                due,
-                limited_since,
-            } => format!(
-                "attempt {attempt} in {}s{}",
-                due.since(now).as_secs(),
-                if limited_since.is_some() {
-                    ", limited"
-                } else {
-                    ""
-                }
+            Next::Again(again) => format!(
+                "attempt {} in {}s{}{}",
+                again.attempt,
+                again.due.since(now).as_secs(),
+                again.limited_since.map_or("", |_| ", limited"),
+                again.cut.map_or("", |_| ", cut"),
             ),
             Next::Park { cause, reason } => format!("{}: {reason}", cause.code()),
+            Next::Pause { reason } => format!("pause: {reason}"),
         };
         assert_eq!(got, expect);
     }
 
     #[test]
     fn transient_failures_follow_the_schedule() {
-        check(1, None, FailureClass::Transient, "attempt 2 in 2s");
-        check(7, None, FailureClass::Transient, "attempt 8 in 14400s");
+        check(1, None, FailureClass::TRANSIENT, "attempt 2 in 2s");
+        check(7, None, FailureClass::TRANSIENT, "attempt 8 in 14400s");
         check(
             8,
             None,
-            FailureClass::Transient,
+            FailureClass::TRANSIENT,
             "mapping: 8 attempts failed, the last with: it broke",
         );
     }
@@ -340,7 +487,27 @@ mod tests {
     #[test]
     fn permanent_failures_park_at_once() {
         check(1, None, FailureClass::Permanent, "partner-data: it broke");
-        check(1, None, FailureClass::Unauthorized, "credentials: it broke");
+    }
+
+    #[test]
+    fn refused_credentials_pause_the_connection() {
+        check(1, None, FailureClass::Unauthorized, "pause: it broke");
+    }
+
+    #[test]
+    fn a_delay_that_was_asked_for_goes_first_within_the_policy() {
+        let asked = |seconds| FailureClass::Transient {
+            delay: Some(Duration::from_secs(seconds)),
+        };
+        check(1, None, asked(1), "attempt 2 in 1s");
+        check(7, None, asked(60), "attempt 8 in 60s");
+        check(1, None, asked(86_401), "attempt 2 in 86400s, cut");
+        check(
+            8,
+            None,
+            asked(60),
+            "mapping: 8 attempts failed, the last with: it broke",
+        );
     }
 
     #[test]
@@ -371,7 +538,7 @@ mod tests {
             3,
             Some(1_000_000 - 86_000),
             limited(Some(HOUR)),
-            "attempt 3 in 400s, limited",
+            "attempt 3 in 400s, limited, cut",
         );
         check(
             3,
