@@ -4,6 +4,7 @@
 //! rule and subject; while it stands it is repeated now and then, and when it is over,
 //! that is said as well. Each notice to each channel is a task.
 
+use crate::ids::ChannelName;
 use crate::time::Timestamp;
 
 /// What is watched.
@@ -105,4 +106,48 @@ pub struct Notice {
     pub link: String,
     /// Since when the alert stands.
     pub since: Timestamp,
+}
+
+/// An alert that stands; durable, so that a restart neither opens it again nor forgets
+/// to say that it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertRecord {
+    /// What it is about.
+    pub key: AlertKey,
+    /// Since when it stands.
+    pub since: Timestamp,
+    /// How many things are behind it now.
+    pub count: u64,
+    /// The oldest of them.
+    pub oldest: Option<Timestamp>,
+    /// One sentence for a person.
+    pub summary: String,
+    /// What one of the things behind it says, cut short; never a body, never a secret.
+    pub excerpt: String,
+    /// Where to look: a path on the operator listener.
+    pub link: String,
+    /// When the last notice about it was written.
+    pub last_notice: Timestamp,
+    /// How many things were behind it then.
+    pub noticed_count: u64,
+    /// Since when its condition is gone, where it is: it is over once that has lasted.
+    pub clear_since: Option<Timestamp>,
+}
+
+/// What one look at things changes; one atomic write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertUpdate {
+    /// Alerts that stand from now on, or stand differently.
+    pub put: Vec<AlertRecord>,
+    /// Alerts that stand no longer.
+    pub removed: Vec<AlertKey>,
+    /// What is to be said to whom: each becomes a task, due now.
+    pub notices: Vec<(ChannelName, Notice)>,
+}
+
+impl AlertUpdate {
+    /// Whether there is nothing to write.
+    pub const fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.removed.is_empty() && self.notices.is_empty()
+    }
 }

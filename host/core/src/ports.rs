@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::Notice;
+use crate::alert::{AlertRecord, AlertUpdate, Notice};
 use crate::change::{Change, EntityRef, ProposedChange};
 use crate::event::{Accepted, Event};
 use crate::failure::Failure;
@@ -83,8 +83,7 @@ pub trait Journal: Send + Sync {
 
     /// Moves a sink's cursor, with the tasks of what failed before it. Resolves once it
     /// is durable.
-    fn advance(&self, advance: SinkAdvance)
-    -> impl Future<Output = Result<(), NotStored>> + Send;
+    fn advance(&self, advance: SinkAdvance) -> impl Future<Output = Result<(), NotStored>> + Send;
 }
 
 /// A sink's way out: the receiver, behind whatever protocol.
@@ -95,10 +94,7 @@ pub trait Outlet: Send + Sync {
     /// Hands changes over in their order, the cursor that stands after the last of them
     /// beside. Resolves with one result each once the receiver has taken or refused
     /// them; bounded in time by the outlet itself.
-    fn deliver(
-        &self,
-        changes: &[Change],
-    ) -> impl Future<Output = Vec<Result<(), Failure>>> + Send;
+    fn deliver(&self, changes: &[Change]) -> impl Future<Output = Vec<Result<(), Failure>>> + Send;
 
     /// Where the receiver itself keeps the cursor (a database does, in the transaction of
     /// the changes), that one counts; none where it keeps none.
@@ -118,6 +114,16 @@ pub struct OutletCapacity {
 pub trait Messenger: Send + Sync {
     /// Sends a notice. Resolves once the receiver has taken or refused it.
     fn send(&self, notice: &Notice) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// The way into the store for alerts.
+pub trait AlertJournal: Send + Sync {
+    /// The alerts that stand.
+    fn alerts(&self) -> Result<Vec<AlertRecord>, ReadError>;
+
+    /// Makes an update durable, all or nothing; resolves once it is.
+    fn put_alerts(&self, update: AlertUpdate)
+    -> impl Future<Output = Result<(), NotStored>> + Send;
 }
 
 /// Events as they were stored.
