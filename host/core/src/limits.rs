@@ -107,6 +107,16 @@ pub const MAP_TIME_MAX: Duration = Duration::from_secs(2);
 /// Data that one call may move from the guest to the host (wasmtime's host-call fuel).
 pub const HOST_CALL_FUEL: usize = 8 * MIB;
 
+/// Entries of the audit log; the oldest give way. At a few hundred bytes each: 30 MiB.
+pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
+
+/// Replays by filter that are kept; the oldest that have ended give way.
+pub const REPLAY_RUNS_MAX: usize = 1_000;
+
+/// Waiting tasks that one commit puts back into the queue when their connection is
+/// resumed; at up to 400 bytes each way: 8 MiB. The others follow.
+pub const RESUMED_AT_ONCE_MAX: usize = 10_000;
+
 /// Rows of one API page.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 
@@ -124,6 +134,18 @@ pub const LONG_POLL_MAX: Duration = Duration::from_mins(1);
 
 /// Streams of changes open at once.
 pub const CHANGE_STREAMS_MAX: usize = 256;
+
+/// Most sinks.
+pub const SINKS_MAX: usize = 64;
+
+/// Most changes of one hand-over to a sink.
+pub const SINK_BATCH_MAX: usize = 1_000;
+
+/// Most hand-overs to one sink at a time.
+pub const SINK_CONCURRENCY_MAX: usize = 256;
+
+/// Most alert channels.
+pub const ALERT_CHANNELS_MAX: usize = 64;
 
 /// Free disk below which nothing is acknowledged.
 pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;

@@ -22,7 +22,7 @@ pub(crate) fn failure(
 ) -> Failure {
     if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return Failure::new(
-            FailureClass::Transient,
+            FailureClass::TRANSIENT,
             format!("no room for a call of {function}: {full}"),
         );
     }

@@ -179,7 +179,7 @@ fn entity(entity: wire::EntityRef) -> EntityRef {
 /// A failure that the plugin classified.
 fn failed(failure: types::Failure) -> Failure {
     let (class, message) = match failure {
-        types::Failure::Transient(message) => (FailureClass::Transient, message),
+        types::Failure::Transient(message) => (FailureClass::TRANSIENT, message),
         types::Failure::RateLimited(limit) => (
             FailureClass::RateLimited {
                 delay: limit.delay_ms.map(Duration::from_millis),

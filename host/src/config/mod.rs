@@ -9,6 +9,7 @@
 //! What must not be here: what the sections are used for, and any secret in a text that
 //! leaves this module.
 
+mod alerts;
 mod effective;
 mod json;
 mod keys;
@@ -21,6 +22,7 @@ mod reader;
 mod secret;
 mod secrets;
 mod sections;
+mod sinks;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -34,12 +36,16 @@ use self::problem::Report;
 use self::reader::Section;
 use self::secret::Environment;
 
+pub(crate) use self::alerts::{ChannelConfig, ChannelKind};
 pub(crate) use self::effective::Whose;
 pub(crate) use self::model::{
     Config, ConnectionConfig, LogConfig, LogFormat, OperatorToken, Scope, StoreEngine,
 };
 pub(crate) use self::problem::{Problem, Problems};
 pub(crate) use self::secret::{NoSecret, SecretRef, process_environment, resolve};
+pub(crate) use self::sinks::{
+    EgressConfig, FileConfig, PostgresConfig, SinkConfig, SinkKind, WebhookConfig,
+};
 use self::units::size_text;
 
 /// The file that is read where none is named and it exists.
@@ -214,7 +220,9 @@ fn read(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config,
     let workers = sections::workers(&root, &mut report);
     let log = sections::log(&root, &mut report);
     let partners = partners::read(&root, &surroundings, &mut report);
-    sections::later(&root, &mut report);
+    let egress = sinks::egress(&root, &surroundings, &mut report);
+    let sinks = sinks::sinks(&root, &surroundings, &mut report);
+    let alerts = alerts::alerts(&root, &surroundings, &mut report);
     let warnings = report.finish()?;
     let partners::Partners {
         connectors,
@@ -229,6 +237,9 @@ fn read(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config,
         log,
         connectors,
         connections,
+        egress,
+        sinks,
+        alerts,
         warnings,
     })
 }

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::descriptor::AccountRule;
-use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_core::ids::{ChannelName, ConnectionId, ConnectorName, SinkName};
 use tidegate_core::limits;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::ConnectionRules;
 use tidegate_core::signature::{EventIdRule, Scheme, Secret};
 use zeroize::Zeroizing;
 
+use super::alerts::ChannelConfig;
 use super::problem::Problem;
+use super::sinks::{EgressConfig, SinkConfig};
 
 /// Everything that the file, and the defaults for what it leaves out, say.
 #[derive(Clone, Debug)]
@@ -38,6 +40,12 @@ pub(crate) struct Config {
     pub(crate) connectors: BTreeMap<ConnectorName, ConnectorConfig>,
     /// Accounts at them; each one's connector is configured.
     pub(crate) connections: BTreeMap<ConnectionId, ConnectionConfig>,
+    /// What the host may reach.
+    pub(crate) egress: EgressConfig,
+    /// Where changes go.
+    pub(crate) sinks: BTreeMap<SinkName, SinkConfig>,
+    /// Who is told when something needs a person.
+    pub(crate) alerts: BTreeMap<ChannelName, ChannelConfig>,
     /// What works and is probably not what was meant.
     pub(crate) warnings: Vec<Problem>,
 }
@@ -273,6 +281,7 @@ impl Config {
                 self.policy.retention == new.policy.retention,
             ),
             ("workers", self.workers == new.workers),
+            ("egress", self.egress == new.egress),
             ("log", self.log == new.log),
         ];
         fixed

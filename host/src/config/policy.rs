@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::policy::{DedupePolicy, Policy, RetentionPolicy};
+use tidegate_core::policy::{AlertPolicy, DedupePolicy, Policy, RetentionPolicy};
 use tidegate_core::retry::RetryPolicy;
 
 use super::keys::printable;
@@ -29,6 +29,7 @@ pub(super) fn policy(section: Option<&Section<'_>>, report: &mut Report<'_>) -> 
         "reconcile",
         "poll",
         "waivers",
+        "alerts",
     ];
     section.check_keys(&known, report);
     for cadence in ["reconcile", "poll"] {
@@ -49,6 +50,7 @@ pub(super) fn policy(section: Option<&Section<'_>>, report: &mut Report<'_>) -> 
         retry: retry(section, report),
         dedupe: dedupe(section, report),
         retention: retention(section, report),
+        alerts: alerts(section, report),
     }
 }
 
@@ -57,7 +59,7 @@ fn retry(policy: &Section<'_>, report: &mut Report<'_>) -> RetryPolicy {
     let Some(section) = policy.section("retry", report) else {
         return default;
     };
-    section.check_keys(&["schedule", "rate_limited_max"], report);
+    section.check_keys(&["schedule", "rate_limited_max", "delay_max"], report);
     let schedule = section.texts("schedule", RETRIES_MAX, report, |text| {
         match units::span(text) {
             Ok(span) if span <= 30 * DAY => Ok(span),
@@ -74,6 +76,9 @@ fn retry(policy: &Section<'_>, report: &mut Report<'_>) -> RetryPolicy {
                 report,
             )
             .unwrap_or(default.rate_limited_max),
+        delay_max: section
+            .span("delay_max", Duration::from_secs(1)..=30 * DAY, report)
+            .unwrap_or(default.delay_max),
     }
 }
 
@@ -96,14 +101,54 @@ fn retention(policy: &Section<'_>, report: &mut Report<'_>) -> RetentionPolicy {
     let Some(section) = policy.section("retention", report) else {
         return default;
     };
-    section.check_keys(&["events", "changes"], report);
+    section.check_keys(&["events", "changes", "max"], report);
     let range = || Duration::from_mins(1)..=YEARS_TEN;
+    let changes = section
+        .span("changes", range(), report)
+        .unwrap_or(default.changes);
+    // A longer retention than the bound on it says what the bound has to be at least.
+    let max = section.span("max", changes..=YEARS_TEN, report);
     RetentionPolicy {
         events: section
             .span("events", range(), report)
             .unwrap_or(default.events),
-        changes: section
-            .span("changes", range(), report)
-            .unwrap_or(default.changes),
+        changes,
+        max: max.unwrap_or(default.max.max(changes)),
+    }
+}
+
+fn alerts(policy: &Section<'_>, report: &mut Report<'_>) -> AlertPolicy {
+    let default = AlertPolicy::default();
+    let Some(section) = policy.section("alerts", report) else {
+        return default;
+    };
+    let known = [
+        "dead_letters",
+        "backlog_age",
+        "signature_failures",
+        "repeat",
+        "clear_after",
+    ];
+    section.check_keys(&known, report);
+    let mut count = |key, default: u64| {
+        section
+            .number(key, 1..=1_000_000, report)
+            .and_then(|number| u64::try_from(number).ok())
+            .unwrap_or(default)
+    };
+    let dead_letters = count("dead_letters", default.dead_letters);
+    let signature_failures = count("signature_failures", default.signature_failures);
+    AlertPolicy {
+        dead_letters,
+        backlog_age: section
+            .span("backlog_age", Duration::from_secs(1)..=30 * DAY, report)
+            .unwrap_or(default.backlog_age),
+        signature_failures,
+        repeat: section
+            .span("repeat", Duration::from_mins(1)..=30 * DAY, report)
+            .unwrap_or(default.repeat),
+        clear_after: section
+            .span("clear_after", Duration::ZERO..=DAY, report)
+            .unwrap_or(default.clear_after),
     }
 }

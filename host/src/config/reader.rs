@@ -204,6 +204,16 @@ impl<'d> Section<'d> {
         number
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
+        let entry = self.entry(key)?;
+        let flag = entry.item.as_bool();
+        if flag.is_none() {
+            entry.wrong_kind("true or false", report);
+        }
+        flag
+    }
+
     /// The elements of a list of at most `length_max`; none where the key is absent.
     pub(super) fn list(
         &self,

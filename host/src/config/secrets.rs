@@ -37,19 +37,9 @@ pub(super) fn secrets(
             report.problem_as_is(entry.at, &entry.key, text);
             continue;
         }
-        let elements = entry.one_or_more(report);
-        if elements.is_empty() || elements.len() > SECRETS_MAX {
-            report.problem(
-                entry.at,
-                &entry.key,
-                format!("takes 1 to {SECRETS_MAX} references"),
-            );
+        let Some(values) = values_of(&entry, surroundings, report) else {
             continue;
-        }
-        let values = elements
-            .into_iter()
-            .filter_map(|element| one_secret(element, surroundings, report));
-        let values: Vec<_> = values.collect();
+        };
         if name == "webhook" {
             secrets.webhook = values;
         } else {
@@ -57,6 +47,41 @@ pub(super) fn secrets(
         }
     }
     secrets
+}
+
+/// Reads the secret or secrets under `key`, which has to be there.
+pub(super) fn secret_list(
+    section: &Section<'_>,
+    key: &str,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> Option<Vec<Secret>> {
+    let Some(entry) = section.entry(key) else {
+        let message = format!("lacks {key:?}, a reference like \"env:NAME\"");
+        report.problem(section.at(), section.path(), message);
+        return None;
+    };
+    values_of(&entry, surroundings, report).filter(|values| !values.is_empty())
+}
+
+fn values_of(
+    entry: &Entry<'_>,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> Option<Vec<Secret>> {
+    let elements = entry.one_or_more(report);
+    if elements.is_empty() || elements.len() > SECRETS_MAX {
+        report.problem(
+            entry.at,
+            &entry.key,
+            format!("takes 1 to {SECRETS_MAX} references"),
+        );
+        return None;
+    }
+    let values = elements
+        .into_iter()
+        .filter_map(|element| one_secret(element, surroundings, report));
+    Some(values.collect())
 }
 
 /// Reads `"env:NAME"`, `"file:PATH"` or `{ ref = "…", not_after = … }`.

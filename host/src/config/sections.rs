@@ -1,5 +1,4 @@
-//! The sections about the host itself: ingress, operator, store, workers, log, and those
-//! that this version only checks.
+//! The sections about the host itself: ingress, operator, store, workers and log.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use super::{Surroundings, secret};
 /// Most operator tokens.
 const TOKENS_MAX: usize = 256;
 
-/// Most trusted proxies, and most names that egress may be allowed.
+/// Most trusted proxies.
 const NETWORKS_MAX: usize = 256;
 
 /// Most threads that call plugins: each holds a plugin's memory.
@@ -296,36 +295,6 @@ fn log_level(text: &str) -> Result<String, String> {
         "{text:?} is not a level: write one of {}, or levels by target like \"info,tidegate=debug\"",
         LEVELS.join(", ")
     ))
-}
-
-/// Checks the sections that this version knows and does not carry out.
-pub(super) fn later(root: &Section<'_>, report: &mut Report<'_>) {
-    if let Some(section) = root.section("egress", report) {
-        section.check_keys(&["allow"], report);
-        let allowed = section.texts("allow", NETWORKS_MAX, report, |text| match text {
-            "" => Err("is empty; name a host, an address or a network"),
-            _ => Ok(()),
-        });
-        if allowed.is_some_and(|allowed| !allowed.is_empty()) {
-            let message = "is checked, and without effect: this version does not call partners yet";
-            report.warning(section.at(), "egress.allow", message);
-        }
-    }
-    if let Some(sinks) = root.section("sinks", report) {
-        for (_, entry) in sinks.entries() {
-            let Some(sink) = entry.into_section(report) else {
-                continue;
-            };
-            let message = "is not carried out by this version: changes stay in the change log, \
-                           where GET /v1/changes reads them";
-            report.warning(sink.at(), sink.path(), message);
-        }
-    }
-    if let Some(alerts) = root.section("alerts", report) {
-        let message =
-            "is not carried out by this version: dead letters show in status, events and metrics";
-        report.warning(alerts.at(), alerts.path(), message);
-    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -128,15 +128,11 @@ fn the_example_of_the_interfaces_loads() {
 
 #[test]
 fn what_is_not_carried_out_is_said() {
-    let keys = ["policy.reconcile", "connectors.github.plugin", "sinks.app"];
+    let keys = ["policy.reconcile", "connectors.github.plugin"];
     check_warnings(EXAMPLE, &keys);
     check_warnings(
         "[policy]\nwaivers = []\n[policy.poll]\nevery = \"5m\"",
         &["policy.waivers", "policy.poll"],
-    );
-    check_warnings(
-        "[egress]\nallow = [\"127.0.0.1\"]\n[alerts.ops]\nx = 1",
-        &["egress.allow", "alerts"],
     );
     check_warnings("[workers]\nmap_threads = 0", &["workers.map_threads"]);
     check_warnings("", &[]);
