@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod alert;
+pub mod alerting;
 pub mod audit;
 pub mod change;
 pub mod descriptor;
@@ -28,8 +29,10 @@ pub mod policy;
 pub mod ports;
 pub mod replay;
 pub mod retry;
+pub mod setback;
 pub mod signature;
 pub mod sink;
 pub mod task;
 pub mod time;
 pub mod version;
+pub mod window;

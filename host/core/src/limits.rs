@@ -144,6 +144,27 @@ pub const SINK_BATCH_MAX: usize = 1_000;
 /// Most hand-overs to one sink at a time.
 pub const SINK_CONCURRENCY_MAX: usize = 256;
 
+/// Changes that a sink's loop has read and that are not yet behind its durable cursor.
+/// At 10,000 changes/s a tenth of a second: more than a commit takes.
+pub const SINK_WINDOW_MAX: usize = 1_024;
+
+/// Bytes of changes from which on a sink's loop reads no further; with the page that
+/// reached it 8 MiB a sink, 512 MiB over all sinks at the very worst.
+pub const SINK_WINDOW_BYTES_MAX: usize = 4 * MIB;
+
+/// Most open deliveries of one sink, waiting ones too; above it the sink is paused.
+pub const SINK_DELIVERIES_MAX: usize = 10_000;
+
+/// Alerts that stand at once; what is beyond is counted in one alert of its own.
+pub const ALERTS_MAX: usize = 1_000;
+
+/// Alerts about which something is said in one commit; the rest waits for the next look.
+/// With every channel 6,400 notices of about 1 KiB.
+pub const ALERTS_TOLD_MAX: usize = 100;
+
+/// Longest excerpt of an alert, in bytes.
+pub const ALERT_EXCERPT_BYTES_MAX: usize = 512;
+
 /// Most alert channels.
 pub const ALERT_CHANNELS_MAX: usize = 64;
 

@@ -13,11 +13,11 @@ use crate::alert::{AlertRecord, AlertUpdate, Notice};
 use crate::change::{Change, EntityRef, ProposedChange};
 use crate::event::{Accepted, Event};
 use crate::failure::Failure;
-use crate::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, TaskId};
+use crate::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, SinkName, TaskId};
 use crate::mapping::{MapCall, MapReport};
 use crate::retry::Jitter;
-use crate::sink::SinkAdvance;
-use crate::task::{Again, Attempt, DeadCause, Next, Task};
+use crate::sink::{SinkAdvance, SinkFilter};
+use crate::task::{Again, Attempt, DeadCause, Delivery, Next, Owner, Task, Work};
 use crate::time::Timestamp;
 
 /// The time.
@@ -110,6 +110,104 @@ pub struct OutletCapacity {
     pub concurrency: usize,
 }
 
+/// The change log and our copy of every entity, as the loop of a sink reads them.
+pub trait ChangeLog: Send + Sync {
+    /// Changes after a cursor that the filter takes; may be fewer than `limit` although
+    /// there are more.
+    fn page(
+        &self,
+        after: ChangeSeq,
+        filter: &SinkFilter,
+        limit: usize,
+    ) -> Result<LogPage, LogError>;
+
+    /// The newest state of entities after that one, tombstones too, that the filter
+    /// takes, each as the change that brought it.
+    fn mirror(
+        &self,
+        after: Option<&EntityKey>,
+        filter: &SinkFilter,
+        limit: usize,
+    ) -> Result<MirrorPage, ReadError>;
+
+    /// The change of a delivery: from the log, from where a parked delivery keeps it, or
+    /// from our copy of the entity where that is still the same change.
+    fn change(&self, delivery: &Delivery) -> Result<Option<Change>, ReadError>;
+
+    /// The newest change of an entity.
+    fn newest_of(
+        &self,
+        connection: &ConnectionId,
+        entity: &EntityRef,
+    ) -> Result<Option<ChangeSeq>, ReadError>;
+
+    /// The newest change of all.
+    fn newest(&self) -> ChangeSeq;
+
+    /// The deliveries of a sink that are due, scheduled or waiting; parked ones are not.
+    fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError>;
+}
+
+/// Changes in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// The cursor to continue from, past what the filter did not take; where the page
+    /// began when there is nothing more.
+    pub next: ChangeSeq,
+}
+
+/// Entities in the mirror's order, as the changes that brought them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorPage {
+    /// Their newest states.
+    pub changes: Vec<Change>,
+    /// The entity to continue after, past what the filter did not take; none at the end.
+    pub next: Option<EntityKey>,
+}
+
+/// An entity, over all connections.
+pub type EntityKey = (ConnectionId, EntityRef);
+
+/// Why a page of the change log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Changes after that cursor have been dropped.
+    #[error("changes after {cursor} are no longer kept")]
+    Expired {
+        /// The cursor.
+        cursor: ChangeSeq,
+    },
+    /// This store has not handed out that cursor.
+    #[error("cursor {cursor} is ahead of the change log: it is not of this store")]
+    Ahead {
+        /// The cursor.
+        cursor: ChangeSeq,
+    },
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Claims on the tasks of one owner.
+pub trait Claims: Send + Sync {
+    /// Claims up to `max` tasks of that owner and work that are due.
+    fn claim_of(
+        &self,
+        owner: &Owner,
+        work: Work,
+        max: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, ReadError>;
+
+    /// When the next unclaimed one is due; in the past where it is now.
+    fn next_due_of(&self, owner: &Owner, work: Work) -> Option<Timestamp>;
+
+    /// Gives a claim back without a completion.
+    fn release(&self, task: TaskId);
+}
+
 /// An alert channel's way out.
 pub trait Messenger: Send + Sync {
     /// Sends a notice. Resolves once the receiver has taken or refused it.
@@ -162,7 +260,8 @@ pub enum End {
     },
     /// A sink took the change, or a channel the notice.
     Delivered,
-    /// A later change of the entity went out to the sink already: this one is not sent.
+    /// A later change of the entity went out to the sink already, or the alert stands no
+    /// longer: this one is not sent.
     Superseded,
     /// To be tried again.
     Again(Again),
@@ -229,6 +328,11 @@ pub enum MapRoute<M> {
     NoPlugin,
     /// The connector's plugin could not be loaded; it may be, later.
     Unavailable {
+        /// Why not.
+        reason: String,
+    },
+    /// The version that a replay named cannot be had.
+    VersionGone {
         /// Why not.
         reason: String,
     },

@@ -125,7 +125,8 @@ pub struct FailedDelivery {
     /// Of which entity.
     pub entity: EntityRef,
     /// The attempt that failed and what follows from it; none where an earlier change of
-    /// the entity is still to be delivered and this one waits for it.
+    /// the entity is still to be delivered and this one waits for it. Where that one has
+    /// ended by the time of the commit, this one is due at once.
     pub tried: Option<(Attempt, Next)>,
 }
 

@@ -118,6 +118,7 @@ mod tests {
     use tidegate_core::ids::EventId;
     use tidegate_core::ports::Completion;
     use tidegate_core::signature::Secret;
+    use tidegate_core::sink::SinkAdvance;
 
     use super::*;
 
@@ -141,6 +142,10 @@ mod tests {
         }
 
         async fn complete(&self, _: Completion) -> Result<(), NotStored> {
+            Err(NotStored::ShuttingDown)
+        }
+
+        async fn advance(&self, _: SinkAdvance) -> Result<(), NotStored> {
             Err(NotStored::ShuttingDown)
         }
     }

@@ -1,0 +1,1 @@
+//! When an alert opens, is repeated and is over; pure.

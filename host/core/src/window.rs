@@ -1,0 +1,1 @@
+//! What a sink is given next, and how far its cursor may move; pure.
