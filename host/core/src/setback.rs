@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_delay_that_was_cut_says_by_what() {
-        let asked = Some(Duration::from_secs(90_000));
+        let asked = Some(Duration::from_hours(25));
         let transient = FailureClass::Transient { delay: asked };
         let said = "(asked for 90000 s, granted 86400 s by policy.retry.delay_max)";
         check(transient.clone(), "503", said);

@@ -9,5 +9,6 @@
 
 #![deny(missing_docs)]
 
+pub mod deliver;
 pub mod ingest;
 pub mod map;

@@ -4,7 +4,7 @@ use super::{ItemState, Reading, Window};
 use crate::ids::ChangeSeq;
 use crate::limits::SINK_DELIVERIES_MAX;
 use crate::ports::EntityKey;
-use crate::sink::{FailedDelivery, MirrorWalk, SinkAdvance};
+use crate::sink::{FailedDelivery, MirrorWalk, PauseCause, SinkAdvance};
 use crate::time::Timestamp;
 
 enum Passed {
@@ -13,6 +13,29 @@ enum Passed {
 }
 
 impl Window {
+    /// The receiver keeps a cursor of its own. Where it stands before ours it has lost
+    /// something, and counts; where it is ahead, ours only repeats what it has. For before
+    /// the first page.
+    pub fn begin_at(&mut self, kept: ChangeSeq) {
+        if let Reading::Log { after } = &mut self.reading
+            && self.items.is_empty()
+        {
+            *after = kept.min(*after);
+            self.standing.cursor = *after;
+        }
+    }
+
+    /// The log does not reach back to the cursor: the sink is paused, and begins again with
+    /// the mirror when a person resumes it.
+    pub fn fell_behind(&mut self, newest: ChangeSeq, now: Timestamp) {
+        let reason = "the change log does not reach back to its cursor any more; resumed, it is given our copy of every entity first";
+        self.pause(PauseCause::Behind, reason.into(), now);
+        self.standing.mirror = Some(MirrorWalk {
+            after: None,
+            then: newest,
+        });
+    }
+
     /// What is to be made durable now; none where nothing moved, or an advance is on its
     /// way already.
     pub fn advance(&mut self, now: Timestamp) -> Option<SinkAdvance> {

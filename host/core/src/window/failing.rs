@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{FAILURES_IN_A_ROW, Judgement, Window};
 use crate::failure::{Failure, FailureClass};
-use crate::retry::{Jitter, RetryPolicy};
+use crate::limits::SINK_DELIVERIES_MAX;
 use crate::sink::{PauseCause, SinkState};
 use crate::time::Timestamp;
 
@@ -39,15 +39,7 @@ impl Window {
             // What was on its way when it began to fail tells nothing new.
             SinkState::Running | SinkState::Failing { .. } | SinkState::Paused { .. } => return,
         };
-        let paced = pace(probes, by);
-        let asked = asked_delay(&failure.class)
-            .map_or(by.now, |delay| by.now.plus(delay.min(by.retry.delay_max)));
-        self.standing.state = SinkState::Failing {
-            reason: failure.message.clone(),
-            since,
-            probes,
-            next: paced.max(asked),
-        };
+        self.fail(since, probes, failure, by);
     }
 
     /// Nothing is tried any more until a person resumes it.
@@ -59,6 +51,27 @@ impl Window {
                 since: now,
             };
         }
+    }
+
+    /// The receiver could not be asked where it stands: it counts as failing at once.
+    pub fn unreachable(&mut self, failure: &Failure, by: &Judgement<'_>) {
+        let (since, probes) = match &self.standing.state {
+            SinkState::Running => (by.now, 0),
+            SinkState::Failing { since, probes, .. } => (*since, probes.saturating_add(1)),
+            SinkState::Paused { .. } => return,
+        };
+        self.fail(since, probes, failure, by);
+    }
+
+    fn fail(&mut self, since: Timestamp, probes: u32, failure: &Failure, by: &Judgement<'_>) {
+        let asked = asked_delay(&failure.class)
+            .map_or(by.now, |delay| by.now.plus(delay.min(by.retry.delay_max)));
+        self.standing.state = SinkState::Failing {
+            reason: failure.message.clone(),
+            since,
+            probes,
+            next: pace(probes, by).max(asked),
+        };
     }
 
     /// A receiver that asks for a delay gets it for everything.
@@ -76,7 +89,9 @@ impl Window {
         if self.stopping || matches!(self.standing.state, SinkState::Paused { .. }) {
             return None;
         }
-        let waits = self.lanes.first_ready().map(|_| Timestamp::EPOCH);
+        let drains = self.lanes.open() >= SINK_DELIVERIES_MAX;
+        let waits = self.lanes.first_ready().filter(|_| !drains);
+        let waits = waits.map(|_| Timestamp::EPOCH);
         let first = match (waits, task) {
             (Some(waits), Some(task)) => waits.min(task),
             (first, None) | (None, first) => first?,
@@ -105,6 +120,7 @@ fn asked_delay(class: &FailureClass) -> Option<Duration> {
 fn pace(probes: u32, by: &Judgement<'_>) -> Timestamp {
     let waits = u32::try_from(by.retry.schedule.len()).unwrap_or(u32::MAX);
     let attempt = probes.saturating_add(1).min(waits);
-    let due = |policy: &RetryPolicy, jitter: Jitter| policy.next_due(attempt, by.now, jitter);
-    due(by.retry, by.jitter).unwrap_or_else(|| by.now.plus(PACE_WITHOUT_RETRIES))
+    by.retry
+        .next_due(attempt, by.now, by.jitter)
+        .unwrap_or_else(|| by.now.plus(PACE_WITHOUT_RETRIES))
 }
