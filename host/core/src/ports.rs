@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{AlertRecord, AlertUpdate, Notice};
+use crate::alerting::Observed;
 use crate::change::{Change, EntityRef, ProposedChange};
 use crate::event::{Accepted, Event};
 use crate::failure::Failure;
@@ -212,6 +213,12 @@ pub trait Claims: Send + Sync {
 pub trait Messenger: Send + Sync {
     /// Sends a notice. Resolves once the receiver has taken or refused it.
     fn send(&self, notice: &Notice) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Whoever sees how things stand.
+pub trait Observer: Send + Sync {
+    /// What is wrong now.
+    fn observe(&self) -> Result<Observed, ReadError>;
 }
 
 /// The way into the store for alerts.

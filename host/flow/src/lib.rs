@@ -9,6 +9,7 @@
 
 #![deny(missing_docs)]
 
+pub mod alert;
 pub mod deliver;
 pub mod ingest;
 pub mod map;
