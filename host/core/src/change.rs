@@ -150,6 +150,26 @@ pub struct Entity {
     pub change: ProposedChange,
     /// How it stands for the version rule.
     pub standing: crate::version::Standing,
+    /// How Tidegate learned of that change.
+    pub origin: Origin,
+    /// The event that it came from, where it came from one.
+    pub event: Option<EventId>,
+    /// When it became durable.
+    pub committed: Timestamp,
+}
+
+impl Entity {
+    /// The change that brought it, as it went out.
+    pub fn into_change(self) -> Change {
+        Change {
+            seq: self.standing.change,
+            connection: self.connection,
+            change: self.change,
+            origin: self.origin,
+            event: self.event,
+            committed: self.committed,
+        }
+    }
 }
 
 /// A proposed change, or an entity to fetch, outside the contract's bounds.

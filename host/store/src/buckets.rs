@@ -35,11 +35,20 @@ pub(crate) struct BucketFacts {
     pub(crate) open_tasks: u64,
 }
 
+/// How a bucket was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// The first record after it.
+    pub(crate) end: u64,
+}
+
 /// The buckets of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Buckets<R> {
-    /// Closed ones, oldest first, each with the instant at which it was closed.
-    closed: Vec<(Bucket<R>, Timestamp)>,
+    /// Closed ones, oldest first.
+    closed: Vec<(Bucket<R>, Closing)>,
     newest: Bucket<R>,
 }
 
@@ -87,7 +96,8 @@ impl<R: BucketRooms> Buckets<R> {
             open_tasks: 0,
         };
         let rooms = R::open(engine, number)?;
-        self.closed.push((self.newest, now));
+        let closing = Closing { at: now, end: next };
+        self.closed.push((self.newest, closing));
         self.newest = Bucket { facts, rooms };
         Ok(())
     }
@@ -97,10 +107,16 @@ impl<R: BucketRooms> Buckets<R> {
         &self.newest
     }
 
-    /// The only bucket that may hold that record.
+    /// The bucket of that record, where it is still there.
     pub(crate) fn of(&self, record: u64) -> Option<&Bucket<R>> {
-        self.newest_first()
-            .find(|bucket| bucket.facts.first <= record)
+        if self.newest.facts.first <= record {
+            return Some(&self.newest);
+        }
+        let holds = |(bucket, closing): &&(Bucket<R>, Closing)| {
+            bucket.facts.first <= record && record < closing.end
+        };
+        let found = self.closed.iter().rev().find(holds);
+        found.map(|(bucket, _)| bucket)
     }
 
     /// Every bucket, newest first.
@@ -123,12 +139,17 @@ impl<R: BucketRooms> Buckets<R> {
             .map_or(self.newest.facts.first, |(bucket, _)| bucket.facts.first)
     }
 
-    /// Adds to, or takes from, the open tasks of the bucket of that record.
+    /// Adds to, or takes from, the open tasks of the bucket of that record, where it is
+    /// still there.
     pub(crate) fn count_open(&mut self, record: u64, tasks: i64) {
-        let closed = self.closed.iter_mut().rev().map(|(bucket, _)| bucket);
-        let bucket = std::iter::once(&mut self.newest)
-            .chain(closed)
-            .find(|bucket| bucket.facts.first <= record);
+        let bucket = if self.newest.facts.first <= record {
+            Some(&mut self.newest)
+        } else {
+            let mut closed = self.closed.iter_mut().rev();
+            let found = closed
+                .find(|(bucket, closing)| bucket.facts.first <= record && record < closing.end);
+            found.map(|(bucket, _)| bucket)
+        };
         if let Some(bucket) = bucket {
             bucket.facts.open_tasks = bucket.facts.open_tasks.saturating_add_signed(tasks);
         }
@@ -138,8 +159,8 @@ impl<R: BucketRooms> Buckets<R> {
     /// an open task needs.
     pub(crate) fn take_expired(&mut self, keep: Duration, now: Timestamp) -> Vec<R> {
         let mut expired = Vec::new();
-        self.closed.retain(|(bucket, closed)| {
-            let goes = now.since(*closed) >= keep && bucket.facts.open_tasks == 0;
+        self.closed.retain(|(bucket, closing)| {
+            let goes = now.since(closing.at) >= keep && bucket.facts.open_tasks == 0;
             if goes {
                 expired.push(bucket.rooms);
             }
@@ -148,11 +169,25 @@ impl<R: BucketRooms> Buckets<R> {
         expired
     }
 
+    /// The oldest bucket and how it was closed, where it is not the only one.
+    pub(crate) fn oldest_closed(&self) -> Option<(BucketFacts, Closing)> {
+        let (bucket, closing) = self.closed.first()?;
+        Some((bucket.facts, *closing))
+    }
+
+    /// Takes out the oldest bucket, where it is not the only one.
+    pub(crate) fn take_oldest(&mut self) -> Option<R> {
+        if self.closed.is_empty() {
+            return None;
+        }
+        Some(self.closed.remove(0).0.rooms)
+    }
+
     /// Writes down all but the keyspaces, which their numbers lead to.
     pub(crate) fn write(&self, to: &mut Writer) {
-        to.list(&self.closed, |to, (bucket, closed)| {
+        to.list(&self.closed, |to, (bucket, closing)| {
             bucket.facts.write(to);
-            closed.write(to);
+            closing.write(to);
         });
         self.newest.facts.write(to);
     }
@@ -161,7 +196,7 @@ impl<R: BucketRooms> Buckets<R> {
 /// What is written down of the buckets of one kind.
 #[derive(Debug)]
 pub(crate) struct BucketList {
-    closed: Vec<(BucketFacts, Timestamp)>,
+    closed: Vec<(BucketFacts, Closing)>,
     newest: BucketFacts,
 }
 
@@ -195,7 +230,7 @@ impl BucketList {
         let closed = self
             .closed
             .into_iter()
-            .map(|(facts, closed)| Ok((open(facts)?, closed)))
+            .map(|(facts, closing)| Ok((open(facts)?, closing)))
             .collect::<Result<_, EngineError>>()?;
         Ok(Buckets {
             closed,
@@ -218,6 +253,20 @@ impl Record for BucketFacts {
             first: from.number()?,
             opened: Record::read(from)?,
             open_tasks: from.number()?,
+        })
+    }
+}
+
+impl Record for Closing {
+    fn write(&self, to: &mut Writer) {
+        self.at.write(to);
+        to.number(self.end);
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        Ok(Self {
+            at: Record::read(from)?,
+            end: from.number()?,
         })
     }
 }
@@ -247,6 +296,20 @@ mod tests {
                 "record {record}"
             );
         }
+    }
+
+    #[test]
+    fn a_record_whose_bucket_was_dropped_is_in_none() {
+        let engine = Memory::new();
+        let mut buckets = Buckets::<EventRooms>::begin(&engine, at(0)).unwrap();
+        buckets.roll(&engine, 10, at(1)).unwrap();
+        buckets.roll(&engine, 20, at(2)).unwrap();
+        buckets.count_open(5, 1);
+        assert_eq!(buckets.take_expired(HOUR, at(900)).len(), 1);
+        assert!(buckets.of(9).is_some());
+        assert!(buckets.of(10).is_none(), "a pinned one before it");
+        buckets.count_open(10, -1);
+        assert_eq!(buckets.of(9).unwrap().facts.open_tasks, 1);
     }
 
     #[test]

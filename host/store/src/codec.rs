@@ -7,13 +7,20 @@
 
 use bytes::Bytes;
 
+mod alert;
+mod attempt;
 mod change;
+mod dead;
 mod event;
+mod operator;
+mod sink;
 mod task;
 
+pub(crate) use attempt::{Attempts, note_attempt};
 pub(crate) use change::{ChangeHead, State};
+pub(crate) use dead::Kept;
 pub(crate) use event::{EventHead, KeyHolder};
-pub(crate) use task::QueueEntry;
+pub(crate) use task::{DeliveryRow, QueueEntry};
 
 /// The only version of records so far. A change of a record's fields needs another,
 /// and a reader of both.
@@ -111,6 +118,10 @@ impl Writer {
         self.record.push(byte);
     }
 
+    pub(crate) fn flag(&mut self, flag: bool) {
+        self.byte(u8::from(flag));
+    }
+
     pub(crate) fn number(&mut self, mut number: u64) {
         loop {
             let [low, ..] = number.to_le_bytes();
@@ -189,6 +200,14 @@ impl Reading {
         let byte = *self.rest.first().ok_or(Corrupt::Truncated)?;
         bytes::Buf::advance(&mut self.rest, 1);
         Ok(byte)
+    }
+
+    pub(crate) fn flag(&mut self) -> Result<bool, Corrupt> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(choice("flag", &found)),
+        }
     }
 
     pub(crate) fn number(&mut self) -> Result<u64, Corrupt> {
@@ -285,6 +304,19 @@ impl Reading {
         }
         Ok(values)
     }
+}
+
+/// The one of `all` with that stable word.
+fn by_code<T: Copy>(
+    from: &mut Reading,
+    what: &'static str,
+    all: &[T],
+    code: impl Fn(T) -> &'static str,
+) -> Result<T, Corrupt> {
+    from.text_with(|word| {
+        let found = all.iter().copied().find(|one| code(*one) == word);
+        found.ok_or_else(|| choice(what, word))
+    })
 }
 
 fn choice<T: ToString + ?Sized>(what: &'static str, found: &T) -> Corrupt {

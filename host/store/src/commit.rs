@@ -10,78 +10,38 @@
 //! write or sync fails, nothing of the batch is visible, and the committer takes no
 //! more: whether the disk has it is not known until the store was reopened.
 
-use bytes::Bytes;
-use tidegate_core::event::{Accepted, Event};
-use tidegate_core::ids::ConnectorName;
+use tidegate_core::audit::AuditEntry;
 use tidegate_core::policy::Policy;
-use tidegate_core::ports::{Completion, End, ReadError};
 use tidegate_core::time::Timestamp;
 
 use crate::engine::{Durability, EngineError};
 use crate::keys::EventHasher;
 use crate::queue::{Claims, QueueChanges};
 use crate::recent::Recent;
-use crate::rooms::{BucketRooms, Room};
-use crate::view::{Published, View};
+use crate::rooms::Room;
+use crate::view::{Fault, Published, View};
 
 mod accept;
+mod advance;
+mod alert;
+mod audit;
 mod complete;
+mod deliver;
+mod deliveries;
+mod discard;
 mod draft;
+mod letters;
+mod map;
+mod overlay;
+mod pause;
+mod replay;
+mod retain;
+mod schedule;
+mod sinks;
+mod submission;
 
 use draft::Draft;
-
-/// What is handed to the committer.
-#[derive(Clone, Debug)]
-pub enum Submission {
-    /// The events of one request: all or none.
-    Accept(Vec<Event>),
-    /// The end of an attempt. Of a task that is not open any more: nothing happens.
-    Complete(Box<Completion>),
-    /// What an operator has consented to, as JSON.
-    PutGrant {
-        /// For which connector.
-        connector: ConnectorName,
-        /// The grant.
-        grant: Bytes,
-    },
-    /// Drops the buckets that the policy no longer keeps.
-    Retain,
-    /// Does what the engine needs done now and then; some need it while nothing comes.
-    Touch,
-}
-
-impl Submission {
-    /// The bytes it holds, for the bound on a batch.
-    pub fn weight(&self) -> usize {
-        match self {
-            Self::Accept(events) => events.iter().map(Event::weight).sum(),
-            Self::Complete(completion) => match &completion.end {
-                // Each change is written to the log and to the mirror.
-                End::Mapped { changes, .. } => {
-                    512 + changes
-                        .iter()
-                        .map(|change| 2 * change.weight())
-                        .sum::<usize>()
-                }
-                End::Skipped { .. } | End::Again { .. } | End::Park { .. } => 512,
-            },
-            Self::PutGrant { grant, .. } => grant.len(),
-            Self::Retain | Self::Touch => 0,
-        }
-    }
-}
-
-/// The answer to a submission.
-#[derive(Debug)]
-pub enum Answer {
-    /// The events are durable: one answer each, in their order.
-    Accepted(Vec<Accepted>),
-    /// It is durable.
-    Done,
-    /// A record that it needs cannot be read: nothing of it was stored. The other
-    /// submissions of its batch were.
-    Refused(ReadError),
-}
+pub use submission::{Answer, ReplayBatch, Submission};
 
 /// Why a batch is not durable. Nothing of it is visible, and the committer takes no
 /// more.
@@ -110,6 +70,13 @@ pub struct Committer {
     hasher: EventHasher,
     recent: Recent,
     latched: bool,
+}
+
+/// What a batch leaves to be done after its sync.
+#[derive(Debug, Default)]
+struct After {
+    expired: Vec<Room>,
+    touch: bool,
 }
 
 impl Committer {
@@ -157,44 +124,51 @@ impl Committer {
         let view = self.published.view();
         let mut draft = Draft::new(&view, now);
         self.roll_buckets(&mut draft, &submissions)?;
-        let mut expired = Vec::new();
-        let mut touch = false;
-        let mut answers = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            answers.push(match submission {
-                Submission::Accept(events) => {
-                    match accept::stage(&mut draft, &self.hasher, &self.recent, &events) {
-                        Ok(accepted) => Answer::Accepted(accepted),
-                        Err(fault) => Answer::Refused(fault.reading("an event key")),
-                    }
-                }
-                Submission::Complete(completion) => {
-                    match complete::stage(&mut draft, *completion) {
-                        Ok(()) => Answer::Done,
-                        Err(fault) => Answer::Refused(fault.reading("an open task")),
-                    }
-                }
-                Submission::PutGrant { connector, grant } => {
-                    draft.put_grant(&connector, &grant);
-                    Answer::Done
-                }
-                Submission::Retain => {
-                    expired.extend(self.expire(&mut draft));
-                    Answer::Done
-                }
-                Submission::Touch => {
-                    touch = true;
-                    Answer::Done
-                }
-            });
-        }
+        let mut after = After::default();
+        let answers = submissions
+            .into_iter()
+            .map(|submission| self.stage(&mut draft, &mut after, submission))
+            .collect();
         self.write(draft)?;
-        self.drop_rooms(expired);
-        if touch && let Err(error) = self.published.engine.tend() {
+        self.drop_rooms(after.expired);
+        if after.touch
+            && let Err(error) = self.published.engine.tend()
+        {
             // The batch is durable and shown; if the engine is broken the next one fails.
             tracing::warn!(?error, "the engine could not be tended to");
         }
         Ok(answers)
+    }
+
+    /// Stages a submission, or nothing of it.
+    fn stage(&self, draft: &mut Draft<'_>, after: &mut After, submission: Submission) -> Answer {
+        match submission {
+            Submission::Accept(events) => {
+                match accept::stage(draft, &self.hasher, &self.recent, &events) {
+                    Ok(accepted) => Answer::Accepted(accepted),
+                    Err(fault) => Answer::Refused(fault.reading("an event key")),
+                }
+            }
+            Submission::Complete(completion) => {
+                done(complete::stage(draft, *completion), "an open task")
+            }
+            Submission::Advance(advance) => {
+                done(advance::stage(draft, *advance), "the standing of a sink")
+            }
+            Submission::Retain => {
+                after.expired.extend(retain::stage(draft, &self.policy));
+                done(pause::go_on(draft), "paused connections")
+            }
+            Submission::Touch => {
+                after.touch = true;
+                done(pause::go_on(draft), "paused connections")
+            }
+            Submission::PutAlerts(update) => {
+                alert::put(draft, *update);
+                Answer::Done
+            }
+            by_hand => stage_by_hand(draft, by_hand),
+        }
     }
 
     /// Opens the next buckets where it is time and something is about to come.
@@ -240,24 +214,6 @@ impl Committer {
         Ok(())
     }
 
-    /// Takes what the policy no longer keeps out of the ledger.
-    fn expire(&self, draft: &mut Draft<'_>) -> Vec<Room> {
-        let Policy {
-            dedupe, retention, ..
-        } = &self.policy;
-        let (ledger, now) = (&mut draft.ledger, draft.now);
-        let events = ledger.events.take_expired(retention.events, now);
-        let keys = ledger.keys.take_expired(dedupe.window, now);
-        let changes = ledger.changes.take_expired(retention.changes, now);
-        let mut rooms: Vec<Room> = events.into_iter().flat_map(BucketRooms::each).collect();
-        rooms.extend(keys.into_iter().flat_map(BucketRooms::each));
-        rooms.extend(changes.into_iter().flat_map(BucketRooms::each));
-        if !rooms.is_empty() {
-            draft.note_buckets_changed();
-        }
-        rooms
-    }
-
     fn write(&mut self, draft: Draft<'_>) -> Result<(), EngineError> {
         self.published.add_clashes(draft.clashes);
         let Some(staged) = draft.finish() else {
@@ -271,6 +227,7 @@ impl Committer {
             rooms: staged.rooms,
         };
         self.claims.publish(view, staged.queue);
+        self.published.count_dead(staged.dead);
         self.recent.add(staged.keys);
         Ok(())
     }
@@ -299,5 +256,69 @@ impl Committer {
             }
             Err(error) => tracing::warn!(?error, "expired buckets keep their space for now"),
         }
+    }
+}
+
+/// Stages what a person, or the configuration, asks for.
+fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
+    match submission {
+        Submission::PutGrant { connector, grant } => {
+            draft.put_grant(&connector, &grant);
+            Answer::Done
+        }
+        Submission::PutSink { standing, audit } => {
+            sinks::put(draft, *standing);
+            note(draft, audit, Answer::Done)
+        }
+        Submission::DropSink(sink) => done(sinks::drop(draft, &sink), "deliveries of a sink"),
+        Submission::PauseConnection {
+            connection,
+            reason,
+            secrets,
+            audit,
+        } => {
+            pause::pause(draft, connection, reason, secrets);
+            note(draft, audit, Answer::Done)
+        }
+        Submission::ResumeConnection { connection, audit } => {
+            match pause::resume(draft, &connection) {
+                Ok(pause::Resumed { queued, more }) => {
+                    note(draft, audit, Answer::Resumed { queued, more })
+                }
+                Err(fault) => Answer::Refused(fault.reading("tasks of a paused connection")),
+            }
+        }
+        Submission::Replay(batch) => {
+            let replay::Replayed { queued, passed } = replay::stage(draft, *batch);
+            Answer::Replayed { queued, passed }
+        }
+        Submission::Discard { letters, audit } => {
+            let letters = discard::stage(draft, letters, *audit);
+            Answer::Discarded { letters }
+        }
+        Submission::Audit(entry) => {
+            draft.audit(&entry);
+            Answer::Done
+        }
+        Submission::Accept(_)
+        | Submission::Complete(_)
+        | Submission::Advance(_)
+        | Submission::PutAlerts(_)
+        | Submission::Retain
+        | Submission::Touch => Answer::Done,
+    }
+}
+
+fn note(draft: &mut Draft<'_>, audit: Option<AuditEntry>, answer: Answer) -> Answer {
+    if let Some(entry) = audit {
+        draft.audit(&entry);
+    }
+    answer
+}
+
+fn done(staged: Result<(), Fault>, what: &'static str) -> Answer {
+    match staged {
+        Ok(()) => Answer::Done,
+        Err(fault) => Answer::Refused(fault.reading(what)),
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub mod fjall;
+mod folder;
 pub mod memory;
 #[cfg(feature = "sled")]
 pub mod sled;

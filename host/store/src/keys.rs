@@ -8,7 +8,18 @@
 //! | `keys-N` | event key: a keyed 128-bit hash | first event with it, digest of its body |
 //! | `queue` | due, task number | what a scheduled task is |
 //! | `waiting` | `f` task number, or `p` connection | a waiting fetch; the one waiting poll |
-//! | `dead` | task number | a dead letter with its event |
+//! | | `c` connection, task number | a task of a paused connection |
+//! | `attempts` | task number | attempts at a task that has no event |
+//! | `deliveries` | `o` sink, entity, change number | an open delivery, in the queue or behind one |
+//! | | `d` the same | the task number of a parked one |
+//! | `dead` | task number | a dead letter with its event or change |
+//! | `dead-heads` | task number | what lists and counts need of it |
+//! | `replaying` | task number | an event or change that runs again and is no longer kept elsewhere |
+//! | `pauses` | connection | why its outgoing work rests |
+//! | `sinks` | sink | how it stands |
+//! | `alerts` | rule, subject | an alert that stands |
+//! | `replays` | replay number | how far a replay has come |
+//! | `audit` | entry number | what a person did |
 //! | `changes-N` | change number | [`Change`](tidegate_core::change::Change) |
 //! | `standing` | entity | how it stands for the version rule |
 //! | `mirror` | entity | its newest state |
@@ -16,13 +27,16 @@
 //!
 //! Numbers are big-endian, so that keys order as numbers do; instants are shifted so
 //! that negative ones come first. An entity's key is connector, account, kind and id
-//! with a NUL between them: none of the first three may hold one.
+//! with a NUL between them: none of the first three may hold one. Where more follows, its
+//! length stands before it.
 
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::SipHasher24;
+use tidegate_core::alert::AlertKey;
 use tidegate_core::change::EntityRef;
 use tidegate_core::event::Event;
-use tidegate_core::ids::{ConnectionId, ConnectorName, TaskId};
+use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, SinkName, TaskId};
+use tidegate_core::task::{Delivery, TaskKind};
 use tidegate_core::time::Timestamp;
 
 /// The key of a numbered record.
@@ -43,6 +57,11 @@ pub(crate) struct QueueKey {
 }
 
 impl QueueKey {
+    /// Where a task stands that is due then.
+    pub(crate) const fn of(_kind: &TaskKind, due: Timestamp, task: TaskId) -> Self {
+        Self { due, task }
+    }
+
     /// Before every place.
     pub(crate) const FIRST: Self = Self {
         due: Timestamp::from_micros(i64::MIN),
@@ -85,6 +104,86 @@ pub(crate) fn waiting_poll(connection: &ConnectionId) -> Vec<u8> {
     let mut key = vec![WAITING_POLL];
     key.extend_from_slice(&connection_prefix(connection));
     key
+}
+
+/// Prefix of the tasks of paused connections, by connection.
+const WAITING_PAUSED: u8 = b'c';
+
+/// What the keys of a paused connection's waiting tasks begin with.
+pub(crate) fn paused_prefix(connection: &ConnectionId) -> Vec<u8> {
+    let mut key = vec![WAITING_PAUSED];
+    key.extend_from_slice(&connection_prefix(connection));
+    key
+}
+
+/// The key of a task that waits for its connection to be resumed.
+pub(crate) fn paused_task(connection: &ConnectionId, task: TaskId) -> Vec<u8> {
+    let mut key = paused_prefix(connection);
+    key.extend_from_slice(&number(task.get()));
+    key
+}
+
+/// Which half of the deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryHalf {
+    Open = b'o' as isize,
+    Dead = b'd' as isize,
+}
+
+/// What the keys of a sink's deliveries begin with.
+pub(crate) fn sink_prefix(half: DeliveryHalf, sink: &SinkName) -> Vec<u8> {
+    let mut key = vec![half as u8];
+    key.extend_from_slice(sink.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// What the keys of a sink's deliveries of one entity begin with.
+pub(crate) fn delivery_prefix(
+    half: DeliveryHalf,
+    sink: &SinkName,
+    connection: &ConnectionId,
+    named: &EntityRef,
+) -> Vec<u8> {
+    let mut key = sink_prefix(half, sink);
+    let entity = entity(connection, named);
+    // The bounds on names and ids keep it below 1 KiB.
+    let length = u16::try_from(entity.len()).unwrap_or(u16::MAX);
+    key.extend_from_slice(&length.to_be_bytes());
+    key.extend_from_slice(&entity);
+    key
+}
+
+/// The key of a delivery: those of one entity stand in the order of their changes.
+pub(crate) fn delivery(half: DeliveryHalf, delivery: &Delivery) -> Vec<u8> {
+    let Delivery {
+        sink,
+        connection,
+        entity,
+        seq,
+        ..
+    } = delivery;
+    let mut key = delivery_prefix(half, sink, connection, entity);
+    key.extend_from_slice(&number(seq.get()));
+    key
+}
+
+/// The sink, entity and change that a delivery's key is of.
+pub(crate) fn to_delivery(key: &[u8]) -> Option<(SinkName, (ConnectionId, EntityRef), ChangeSeq)> {
+    let (head, seq) = key.split_last_chunk::<8>()?;
+    let (_half, head) = head.split_first()?;
+    let end = head.iter().position(|byte| *byte == 0)?;
+    let (sink, entity) = (head.get(..end)?, head.get(end + 3..)?);
+    let sink = std::str::from_utf8(sink).ok()?.parse().ok()?;
+    Some((sink, to_entity(entity)?, ChangeSeq::new(to_number(seq)?)))
+}
+
+/// The key of an alert.
+pub(crate) fn alert(key: &AlertKey) -> Vec<u8> {
+    let mut bytes = key.rule.code().as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend_from_slice(key.subject.as_bytes());
+    bytes
 }
 
 /// What the keys of a connector's entities begin with.
@@ -213,6 +312,23 @@ mod tests {
         }
 
         #[test]
+        fn a_delivery_key_leads_back(id in ".{1,20}", seq: u64) {
+            let of = Delivery {
+                sink: "app".parse().unwrap(),
+                seq: ChangeSeq::new(seq),
+                connection: "github/acme".parse().unwrap(),
+                entity: EntityRef { kind: "issue".into(), id },
+                forced: false,
+            };
+            let key = delivery(DeliveryHalf::Open, &of);
+            let prefix =
+                delivery_prefix(DeliveryHalf::Open, &of.sink, &of.connection, &of.entity);
+            prop_assert!(key.starts_with(&prefix));
+            let expect = (of.sink, (of.connection, of.entity), of.seq);
+            prop_assert_eq!(to_delivery(&key), Some(expect));
+        }
+
+        #[test]
         fn a_prefix_ends_after_all_that_begin_with_it(
             prefix in proptest::collection::vec(any::<u8>(), 0..4),
             tail in proptest::collection::vec(any::<u8>(), 0..4),
@@ -221,6 +337,20 @@ mod tests {
             key.extend(tail);
             prop_assert!(after_prefix(&prefix).is_none_or(|end| key < end));
         }
+    }
+
+    #[test]
+    fn an_entity_is_not_a_prefix_of_a_longer_one_among_deliveries() {
+        let sink = "app".parse().unwrap();
+        let connection = "github/acme".parse().unwrap();
+        let prefix = |id: &str| {
+            let entity = EntityRef {
+                kind: "issue".into(),
+                id: id.into(),
+            };
+            delivery_prefix(DeliveryHalf::Open, &sink, &connection, &entity)
+        };
+        assert!(!prefix("7\0\0\0\0\0\0\0\u{1}").starts_with(&prefix("7")));
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub(crate) struct Tally {
     pub(crate) waiting: u64,
     /// Dead letters.
     pub(crate) dead: u64,
+    /// Events and changes kept aside because they run again.
+    pub(crate) replaying: u64,
+    /// The oldest entry of the audit log that is kept.
+    pub(crate) first_audit: u64,
+    /// The last number given to an entry of the audit log.
+    pub(crate) last_audit: u64,
 }
 
 impl Tally {
@@ -120,6 +126,9 @@ impl Record for Tally {
             self.scheduled,
             self.waiting,
             self.dead,
+            self.replaying,
+            self.first_audit,
+            self.last_audit,
         ] {
             to.number(number);
         }
@@ -133,6 +142,9 @@ impl Record for Tally {
             scheduled: from.number()?,
             waiting: from.number()?,
             dead: from.number()?,
+            replaying: from.number()?,
+            first_audit: from.number()?,
+            last_audit: from.number()?,
         })
     }
 }

@@ -16,10 +16,12 @@ mod buckets;
 mod codec;
 mod commit;
 mod dead;
+mod dead_counts;
 pub mod engine;
 mod keys;
 mod ledger;
 mod open;
+mod paused;
 mod queue;
 mod read;
 mod recent;
@@ -27,12 +29,15 @@ mod rooms;
 mod view;
 
 pub use codec::Corrupt;
-pub use commit::{Answer, CommitError, Committer, Submission};
-pub use dead::DeadLetter;
+pub use commit::{Answer, CommitError, Committer, ReplayBatch, Submission};
+pub use dead::{DeadLetter, DeadLetterFilter, Subject};
+pub use dead_counts::DeadCount;
 pub use open::{OpenError, Opened, Options, open};
+pub use paused::PausedConnection;
 pub use queue::Claims;
 pub use read::{
-    ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter, EntityKey,
-    EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Reader,
+    AuditPage, ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter,
+    EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, OpenDeliveries,
+    OpenDelivery, Reader, ReplayPage,
 };
 pub use view::Fault;

@@ -24,7 +24,7 @@ use crate::rooms::{META, RoomName, Rooms};
 use crate::view::{Fault, Published, View};
 
 /// The disk format of this version. A change of layout or records raises it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Its key in `meta`.
 const FORMAT_KEY: &[u8] = b"format";
 /// The key in `meta` of what event keys are hashed with. Never changed.
@@ -76,6 +76,14 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
+    /// A host before the first release wrote it.
+    #[error(
+        "the store has format {found}, and this host reads {FORMAT} only: nothing leads from a host before the first release to this one, so begin with an empty folder"
+    )]
+    OlderFormat {
+        /// Its format.
+        found: u32,
+    },
     /// A part without which there is no store.
     #[error("the store has no {what}: its folder is incomplete")]
     Incomplete {
@@ -118,7 +126,7 @@ pub(crate) fn open_with(
         ledger,
         rooms,
     };
-    let published = Published::new(engine, view);
+    let published = Published::new(engine, view)?;
     let claims = Claims::open(published.clone(), ready_max)?;
     let reader = Reader::new(published.clone(), claims.clone());
     let committer = Committer::new(published, claims.clone(), options.policy, hasher);
@@ -154,6 +162,9 @@ fn read_meta(engine: &dyn Engine, existing: &HashSet<String>) -> Result<Option<M
     let found = u32::from_be_bytes(format.map_err(|_| corrupt(FORMAT_KEY, Corrupt::Truncated))?);
     if found > FORMAT {
         return Err(OpenError::NewerFormat { found });
+    }
+    if found < FORMAT {
+        return Err(OpenError::OlderFormat { found });
     }
     let need = |key: &'static [u8]| {
         let missing = || OpenError::Incomplete {

@@ -88,7 +88,7 @@ impl Claims {
             };
             let (key, task) = first.remove_entry();
             head.claimed.insert(task.id, (key, task.clone()));
-            claims.push(Claimed { task });
+            claims.push(Claimed { task, stops: 0 });
         }
         Ok(claims)
     }
@@ -195,7 +195,7 @@ mod tests {
     use tidegate_core::event::{BodyAuthenticated, Event};
     use tidegate_core::policy::Policy;
     use tidegate_core::ports::{Completion, End};
-    use tidegate_core::task::Attempt;
+    use tidegate_core::task::{Again, Attempt};
 
     use super::*;
     use crate::engine::memory::Memory;
@@ -384,7 +384,8 @@ mod tests {
                         // A retry is never due at the instant that it failed at.
                         let due = due_of(&task).plus(Duration::from_secs(u64::from(due) + 1));
                         free.insert((due, task.id.get()));
-                        end(&mut store, task, End::Again { attempt: 2, due, limited_since: None });
+                        let again = Again { attempt: 2, due, limited_since: None, cut: None };
+                        end(&mut store, task, End::Again(again));
                     }
                     Step::Release(index) if !held.is_empty() => {
                         let task = held.swap_remove(index.index(held.len()));

@@ -17,22 +17,30 @@ use tidegate_core::task::Task;
 use tidegate_core::time::Timestamp;
 use tidegate_core::version::Standing;
 
-use crate::codec::{EventHead, Record, State};
-use crate::dead::DeadLetter;
+use crate::codec::{EventHead, Kept, Record, State};
+use crate::dead::{DeadLetter, Subject};
 use crate::engine::{Disk, Guarantees, Order, Span};
 use crate::keys;
 use crate::queue::Claims;
 use crate::view::{Fault, Published, View};
 
+mod alerts;
+mod audit;
 mod changes;
 mod dead;
 mod entities;
 mod events;
+mod replays;
+mod sinks;
 
+pub use audit::AuditPage;
+pub(crate) use changes::find_change;
 pub use changes::{ChangeFilter, ChangePage, ChangesError};
 pub use dead::DeadLetterPage;
 pub use entities::{EntityFilter, EntityKey, EntityPage};
 pub use events::{EventFilter, EventPage, EventRow, EventsFrom};
+pub use replays::ReplayPage;
+pub use sinks::{OpenDeliveries, OpenDelivery};
 
 /// The read side of a store; clones share it.
 #[derive(Clone, Debug)]
@@ -164,33 +172,35 @@ fn is_known(view: &View, id: EventId) -> bool {
     id.get() <= view.ledger.tally.last_number
 }
 
-fn find_letter(view: &View, id: EventId) -> Result<Option<DeadLetter>, Fault> {
-    view.record(view.rooms.dead, &keys::number(id.map_task().get()))
+/// What is known of an event whose bucket is gone: its dead letter, or what was kept
+/// aside while it runs again.
+fn find_parked(view: &View, id: EventId) -> Result<Option<(Option<Event>, EventProgress)>, Fault> {
+    let key = keys::number(id.map_task().get());
+    if let Some(letter) = view.record::<DeadLetter>(view.rooms.dead, &key)?
+        && let Subject::Event { event, progress } = letter.subject
+    {
+        return Ok(Some((event, progress)));
+    }
+    match view.record(view.rooms.replaying, &key)? {
+        Some(Kept::Event { event, progress }) => Ok(Some((event, progress))),
+        Some(Kept::Change(_)) | None => Ok(None),
+    }
 }
 
 fn find_event(view: &View, id: EventId) -> Result<Option<Event>, Fault> {
-    let Some(bucket) = view
-        .ledger
-        .events
-        .of(id.get())
-        .filter(|_| is_known(view, id))
-    else {
-        return Ok(find_letter(view, id)?.and_then(|letter| letter.event));
-    };
-    match view.record(bucket.rooms.events, &keys::number(id.get()))? {
-        Some(event) => Ok(Some(event)),
-        None => Ok(find_letter(view, id)?.and_then(|letter| letter.event)),
+    let bucket = view.ledger.events.of(id.get());
+    if let Some(bucket) = bucket.filter(|_| is_known(view, id))
+        && let Some(event) = view.record(bucket.rooms.events, &keys::number(id.get()))?
+    {
+        return Ok(Some(event));
     }
+    Ok(find_parked(view, id)?.and_then(|(event, _)| event))
 }
 
 fn find_progress(view: &View, id: EventId) -> Result<Option<EventProgress>, Fault> {
     let key = keys::number(id.get());
-    if let Some(bucket) = view
-        .ledger
-        .events
-        .of(id.get())
-        .filter(|_| is_known(view, id))
-    {
+    let bucket = view.ledger.events.of(id.get());
+    if let Some(bucket) = bucket.filter(|_| is_known(view, id)) {
         if let Some(progress) = view.record(bucket.rooms.progress, &key)? {
             return Ok(Some(progress));
         }
@@ -201,7 +211,7 @@ fn find_progress(view: &View, id: EventId) -> Result<Option<EventProgress>, Faul
             return Ok(Some(EventProgress::fresh(head.received)));
         }
     }
-    Ok(find_letter(view, id)?.map(|letter| letter.progress))
+    Ok(find_parked(view, id)?.map(|(_, progress)| progress))
 }
 
 fn find_entity(
@@ -242,5 +252,8 @@ fn to_entity(
         connection,
         change,
         standing,
+        origin: state.origin,
+        event: state.event,
+        committed: state.committed,
     }
 }

@@ -7,12 +7,13 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tidegate_core::ports::ReadError;
 
 use crate::codec::{Corrupt, Record};
+use crate::dead_counts::{DeadChange, DeadCount, DeadCounts};
 use crate::engine::{Engine, EngineError, Order, Rows, Snapshot, Span};
 use crate::ledger::Ledger;
 use crate::rooms::{Room, Rooms};
@@ -142,15 +143,35 @@ impl Iterator for RowsIn<'_> {
 pub(crate) struct Published {
     view: Arc<RwLock<Arc<View>>>,
     clashes: Arc<AtomicU64>,
+    dead: Arc<Mutex<DeadCounts>>,
     pub(crate) engine: Arc<dyn Engine>,
 }
 
 impl Published {
-    pub(crate) fn new(engine: Arc<dyn Engine>, view: View) -> Self {
-        Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, view: View) -> Result<Self, Fault> {
+        let dead = DeadCounts::read(&view)?;
+        Ok(Self {
             view: Arc::new(RwLock::new(Arc::new(view))),
             clashes: Arc::default(),
+            dead: Arc::new(Mutex::new(dead)),
             engine,
+        })
+    }
+
+    /// How many dead letters there are of whom and why.
+    pub(crate) fn dead_counts(&self) -> Vec<DeadCount> {
+        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        dead.list()
+    }
+
+    /// Counts what a commit did to the dead letters, after its sync.
+    pub(crate) fn count_dead(&self, changes: Vec<DeadChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            dead.apply(change);
         }
     }
 

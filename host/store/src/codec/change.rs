@@ -81,7 +81,7 @@ impl Record for Standing {
         self.content.write(to);
         to.number(self.receipt.get());
         to.number(self.change.get());
-        to.byte(u8::from(self.tied));
+        to.flag(self.tied);
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
@@ -89,11 +89,7 @@ impl Record for Standing {
             content: Record::read(from)?,
             receipt: EventId::new(from.number()?),
             change: ChangeSeq::new(from.number()?),
-            tied: match from.byte()? {
-                0 => false,
-                1 => true,
-                found => return Err(choice("tie", &found)),
-            },
+            tied: from.flag()?,
         })
     }
 }
@@ -103,18 +99,40 @@ impl Record for Standing {
 pub(crate) struct State {
     pub(crate) occurred: Option<Timestamp>,
     pub(crate) data: Option<Bytes>,
+    pub(crate) origin: Origin,
+    pub(crate) event: Option<EventId>,
+    pub(crate) committed: Timestamp,
+}
+
+impl State {
+    /// The state that a change brings.
+    pub(crate) fn of(change: &Change) -> Self {
+        Self {
+            occurred: change.change.occurred,
+            data: change.change.data.clone(),
+            origin: change.origin,
+            event: change.event,
+            committed: change.committed,
+        }
+    }
 }
 
 impl Record for State {
     fn write(&self, to: &mut Writer) {
         to.optional(self.occurred, |to, occurred| occurred.write(to));
         to.optional(self.data.as_ref(), |to, data| to.bytes(data));
+        self.origin.write(to);
+        to.optional(self.event, |to, event| to.number(event.get()));
+        self.committed.write(to);
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
         Ok(Self {
             occurred: from.optional(Record::read)?,
             data: from.optional(Reading::bytes)?,
+            origin: Record::read(from)?,
+            event: from.optional(|from| from.number().map(EventId::new))?,
+            committed: Record::read(from)?,
         })
     }
 }

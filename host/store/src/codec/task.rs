@@ -1,14 +1,10 @@
-//! Tasks, their attempts, and what stands of them in the queue.
+//! Tasks, and what stands of them in the queue and among the deliveries.
 
-use std::time::Duration;
-
-use tidegate_core::failure::{Failure, FailureClass, PluginFault};
-use tidegate_core::ids::{EventId, PluginDigest, TaskId};
-use tidegate_core::task::{Attempt, DeadCause, Task, TaskKind, TaskState, WaitReason};
+use tidegate_core::ids::{ChangeSeq, EventId, SinkName, TaskId};
+use tidegate_core::task::{DeadCause, Delivery, Task, TaskKind, TaskState, WaitReason};
 use tidegate_core::time::Timestamp;
 
-use super::{Corrupt, Reading, Record, Writer, choice};
-use crate::dead::DeadLetter;
+use super::{Corrupt, Reading, Record, Writer, by_code, choice};
 use crate::keys::QueueKey;
 
 impl Record for Timestamp {
@@ -79,10 +75,15 @@ impl Record for Task {
 impl Record for TaskKind {
     fn write(&self, to: &mut Writer) {
         match self {
-            Self::Map { event, connection } => {
+            Self::Map {
+                event,
+                connection,
+                with,
+            } => {
                 to.byte(1);
                 to.number(event.get());
                 connection.write(to);
+                to.optional(*with, |to, plugin| plugin.write(to));
             }
             Self::Fetch {
                 event,
@@ -98,6 +99,15 @@ impl Record for TaskKind {
                 to.byte(3);
                 connection.write(to);
             }
+            Self::Deliver(delivery) => {
+                to.byte(4);
+                delivery.write(to);
+            }
+            Self::Alert { channel, notice } => {
+                to.byte(5);
+                to.text(channel.as_str());
+                notice.write(to);
+            }
         }
     }
 
@@ -106,6 +116,7 @@ impl Record for TaskKind {
             1 => Self::Map {
                 event: EventId::new(from.number()?),
                 connection: Record::read(from)?,
+                with: from.optional(Record::read)?,
             },
             2 => Self::Fetch {
                 event: EventId::new(from.number()?),
@@ -115,7 +126,84 @@ impl Record for TaskKind {
             3 => Self::Poll {
                 connection: Record::read(from)?,
             },
+            4 => Self::Deliver(Record::read(from)?),
+            5 => Self::Alert {
+                channel: from.text_with(|name| Ok(name.parse()?))?,
+                notice: Box::new(Record::read(from)?),
+            },
             found => return Err(choice("kind of task", &found)),
+        })
+    }
+}
+
+impl Record for TaskId {
+    fn write(&self, to: &mut Writer) {
+        to.number(self.get());
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        from.number().map(Self::new)
+    }
+}
+
+impl Record for SinkName {
+    fn write(&self, to: &mut Writer) {
+        to.text(self.as_str());
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        from.text_with(|name| Ok(name.parse()?))
+    }
+}
+
+impl Record for Delivery {
+    fn write(&self, to: &mut Writer) {
+        self.sink.write(to);
+        to.number(self.seq.get());
+        self.connection.write(to);
+        self.entity.write(to);
+        to.flag(self.forced);
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        Ok(Self {
+            sink: Record::read(from)?,
+            seq: ChangeSeq::new(from.number()?),
+            connection: Record::read(from)?,
+            entity: Record::read(from)?,
+            forced: from.flag()?,
+        })
+    }
+}
+
+/// What stands of an open delivery beside its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryRow {
+    pub(crate) task: TaskId,
+    pub(crate) forced: bool,
+    /// The coming attempt's number.
+    pub(crate) attempt: u32,
+    pub(crate) limited_since: Option<Timestamp>,
+    /// When it is due; none while it waits behind an earlier one.
+    pub(crate) due: Option<Timestamp>,
+}
+
+impl Record for DeliveryRow {
+    fn write(&self, to: &mut Writer) {
+        to.number(self.task.get());
+        to.flag(self.forced);
+        to.number(self.attempt.into());
+        to.optional(self.limited_since, |to, since| since.write(to));
+        to.optional(self.due, |to, due| due.write(to));
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        Ok(Self {
+            task: TaskId::new(from.number()?),
+            forced: from.flag()?,
+            attempt: from.small()?,
+            limited_since: from.optional(Record::read)?,
+            due: from.optional(Record::read)?,
         })
     }
 }
@@ -133,11 +221,13 @@ impl Record for TaskState {
                 due.write(to);
                 to.optional(*limited_since, |to, since| since.write(to));
             }
-            Self::Waiting {
-                reason: WaitReason::CapabilityNotBuilt,
-            } => {
+            Self::Waiting { reason } => {
                 to.byte(2);
-                to.byte(1);
+                to.byte(match reason {
+                    WaitReason::CapabilityNotBuilt => 1,
+                    WaitReason::ConnectionPaused => 2,
+                    WaitReason::EarlierDelivery => 3,
+                });
             }
             Self::Dead { cause, reason, at } => {
                 to.byte(3);
@@ -155,11 +245,13 @@ impl Record for TaskState {
                 due: Record::read(from)?,
                 limited_since: from.optional(Timestamp::read)?,
             },
-            2 => match from.byte()? {
-                1 => Self::Waiting {
-                    reason: WaitReason::CapabilityNotBuilt,
+            2 => Self::Waiting {
+                reason: match from.byte()? {
+                    1 => WaitReason::CapabilityNotBuilt,
+                    2 => WaitReason::ConnectionPaused,
+                    3 => WaitReason::EarlierDelivery,
+                    found => return Err(choice("reason to wait", &found)),
                 },
-                found => return Err(choice("reason to wait", &found)),
             },
             3 => Self::Dead {
                 cause: Record::read(from)?,
@@ -177,109 +269,6 @@ impl Record for DeadCause {
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        from.text_with(|code| {
-            let cause = Self::ALL.into_iter().find(|cause| cause.code() == code);
-            cause.ok_or_else(|| choice("cause of death", code))
-        })
+        by_code(from, "cause of death", &Self::ALL, Self::code)
     }
-}
-
-impl Record for DeadLetter {
-    fn write(&self, to: &mut Writer) {
-        self.task.write(to);
-        self.progress.write(to);
-        // Last, since an event ends with its body and has no length of its own.
-        to.optional(self.event.as_ref(), |to, event| event.write(to));
-    }
-
-    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        Ok(Self {
-            task: Record::read(from)?,
-            progress: Record::read(from)?,
-            event: from.optional(Record::read)?,
-        })
-    }
-}
-
-impl Record for PluginDigest {
-    fn write(&self, to: &mut Writer) {
-        to.fixed(self.as_bytes());
-    }
-
-    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        from.fixed().map(Self::new)
-    }
-}
-
-impl Record for Duration {
-    fn write(&self, to: &mut Writer) {
-        to.number(u64::try_from(self.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        from.number().map(Self::from_micros)
-    }
-}
-
-impl Record for Attempt {
-    fn write(&self, to: &mut Writer) {
-        to.number(self.number.into());
-        self.started.write(to);
-        self.took.write(to);
-        to.optional(self.plugin, |to, plugin| plugin.write(to));
-        to.optional(self.settings, |to, settings| to.fixed(&settings));
-        to.optional(self.failure.as_ref(), |to, failure| failure.write(to));
-        to.text(&self.stderr);
-    }
-
-    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        Ok(Self {
-            number: from.small()?,
-            started: Record::read(from)?,
-            took: Record::read(from)?,
-            plugin: from.optional(Record::read)?,
-            settings: from.optional(Reading::fixed)?,
-            failure: from.optional(Record::read)?,
-            stderr: from.text()?,
-        })
-    }
-}
-
-impl Record for Failure {
-    fn write(&self, to: &mut Writer) {
-        to.text(self.class.code());
-        if let FailureClass::RateLimited { delay } = &self.class {
-            to.optional(*delay, |to, delay| delay.write(to));
-        }
-        to.text(&self.message);
-    }
-
-    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        let mut class = from.text_with(to_class)?;
-        if let FailureClass::RateLimited { delay } = &mut class {
-            *delay = from.optional(Duration::read)?;
-        }
-        Ok(Self {
-            class,
-            message: from.text()?,
-        })
-    }
-}
-
-fn to_class(code: &str) -> Result<FailureClass, Corrupt> {
-    let plain = [
-        FailureClass::Transient,
-        FailureClass::RateLimited { delay: None },
-        FailureClass::Unauthorized,
-        FailureClass::Permanent,
-        FailureClass::NotFound,
-        FailureClass::CheckpointExpired,
-        FailureClass::Refused,
-    ];
-    let faults = PluginFault::ALL.into_iter().map(FailureClass::PluginFault);
-    plain
-        .into_iter()
-        .chain(faults)
-        .find(|class| class.code() == code)
-        .ok_or_else(|| choice("class of failure", code))
 }

@@ -5,18 +5,23 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use tidegate_core::alert::{AlertKey, AlertRecord, AlertRule, Notice, NoticeKind};
+use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::change::{
     Change, ChangeResult, EntityRef, Fate, Operation, Origin, ProposedChange,
 };
 use tidegate_core::event::{BodyAuthenticated, Event, EventProgress, EventState};
 use tidegate_core::failure::{Failure, FailureClass, PluginFault};
-use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, TaskId};
-use tidegate_core::task::{Attempt, DeadCause, Task, TaskKind, TaskState, WaitReason};
+use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, ReplayId, TaskId};
+use tidegate_core::replay::{ReplayFilter, ReplayMode, ReplayRun};
+use tidegate_core::sink::{MirrorWalk, PauseCause, SinkStanding, SinkState};
+use tidegate_core::task::{Attempt, DeadCause, Delivery, Task, TaskKind, TaskState, WaitReason};
 use tidegate_core::time::Timestamp;
 use tidegate_core::version::{Content, Standing};
 
 use super::*;
-use crate::dead::DeadLetter;
+use crate::dead::{DeadHead, DeadLetter, Subject};
+use crate::paused::PausedConnection;
 
 fn instant() -> impl Strategy<Value = Timestamp> {
     any::<i64>().prop_map(Timestamp::from_micros)
@@ -145,7 +150,9 @@ fn cause() -> impl Strategy<Value = DeadCause> {
 fn class() -> impl Strategy<Value = FailureClass> {
     let delay = option::of((0u64..1 << 50).prop_map(Duration::from_micros));
     prop_oneof![
-        Just(FailureClass::Transient),
+        delay
+            .clone()
+            .prop_map(|delay| FailureClass::Transient { delay }),
         delay.prop_map(|delay| FailureClass::RateLimited { delay }),
         Just(FailureClass::Unauthorized),
         Just(FailureClass::Permanent),
@@ -182,10 +189,59 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         )
 }
 
+fn plugin() -> impl Strategy<Value = PluginDigest> {
+    any::<[u8; 32]>().prop_map(PluginDigest::new)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,10}"
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    (name(), any::<u64>(), connection(), entity(), any::<bool>()).prop_map(
+        |(sink, seq, connection, entity, forced)| Delivery {
+            sink: sink.parse().unwrap(),
+            seq: ChangeSeq::new(seq),
+            connection,
+            entity,
+            forced,
+        },
+    )
+}
+
+fn alert_key() -> impl Strategy<Value = AlertKey> {
+    (prop::sample::select(AlertRule::ALL.to_vec()), ".{0,20}")
+        .prop_map(|(rule, subject)| AlertKey { rule, subject })
+}
+
+fn notice() -> impl Strategy<Value = Notice> {
+    let kind = prop::sample::select(NoticeKind::ALL.to_vec());
+    let texts = (".{0,20}", ".{0,20}", ".{0,20}");
+    let oldest = option::of(instant());
+    (alert_key(), kind, texts, any::<u64>(), oldest, instant()).prop_map(
+        |(key, kind, (summary, excerpt, link), count, oldest, since)| Notice {
+            key,
+            kind,
+            summary,
+            count,
+            oldest,
+            excerpt,
+            link,
+            since,
+        },
+    )
+}
+
 fn task() -> impl Strategy<Value = Task> {
     let event = || any::<u64>().prop_map(EventId::new);
     let kind = prop_oneof![
-        (event(), connection()).prop_map(|(event, connection)| TaskKind::Map { event, connection }),
+        (event(), connection(), option::of(plugin())).prop_map(|(event, connection, with)| {
+            TaskKind::Map {
+                event,
+                connection,
+                with,
+            }
+        }),
         (event(), connection(), entity()).prop_map(|(event, connection, entity)| {
             TaskKind::Fetch {
                 event,
@@ -194,6 +250,11 @@ fn task() -> impl Strategy<Value = Task> {
             }
         }),
         connection().prop_map(|connection| TaskKind::Poll { connection }),
+        delivery().prop_map(TaskKind::Deliver),
+        (name(), notice()).prop_map(|(channel, notice)| TaskKind::Alert {
+            channel: channel.parse().unwrap(),
+            notice: Box::new(notice),
+        }),
     ];
     let state = prop_oneof![
         (any::<u32>(), instant(), option::of(instant())).prop_map(
@@ -203,9 +264,12 @@ fn task() -> impl Strategy<Value = Task> {
                 limited_since
             }
         ),
-        Just(TaskState::Waiting {
-            reason: WaitReason::CapabilityNotBuilt
-        }),
+        prop::sample::select(vec![
+            WaitReason::CapabilityNotBuilt,
+            WaitReason::ConnectionPaused,
+            WaitReason::EarlierDelivery,
+        ])
+        .prop_map(|reason| TaskState::Waiting { reason }),
         (cause(), ".{0,20}", instant()).prop_map(|(cause, reason, at)| TaskState::Dead {
             cause,
             reason,
@@ -257,6 +321,103 @@ fn progress() -> impl Strategy<Value = EventProgress> {
         )
 }
 
+fn letter() -> impl Strategy<Value = DeadLetter> {
+    let subject = prop_oneof![
+        (option::of(event()), progress())
+            .prop_map(|(event, progress)| Subject::Event { event, progress }),
+        option::of(change()).prop_map(Subject::Change),
+        Just(Subject::Notice),
+    ];
+    (task(), subject, vec(attempt(), 0..3)).prop_map(|(task, mut subject, attempts)| {
+        if let Subject::Event { progress, .. } = &mut subject {
+            progress.attempts.clone_from(&attempts);
+        }
+        DeadLetter {
+            task,
+            subject,
+            attempts,
+        }
+    })
+}
+
+fn sink_standing() -> impl Strategy<Value = SinkStanding> {
+    let why = prop::sample::select(PauseCause::ALL.to_vec());
+    let state = prop_oneof![
+        Just(SinkState::Running),
+        (".{0,20}", instant(), any::<u32>(), instant()).prop_map(
+            |(reason, since, probes, next)| SinkState::Failing {
+                reason,
+                since,
+                probes,
+                next,
+            }
+        ),
+        (why, ".{0,20}", instant()).prop_map(|(why, reason, since)| SinkState::Paused {
+            why,
+            reason,
+            since
+        }),
+    ];
+    let after = option::of((connection(), entity()));
+    let mirror = option::of((after, any::<u64>()).prop_map(|(after, then)| MirrorWalk {
+        after,
+        then: ChangeSeq::new(then),
+    }));
+    (name(), any::<u64>(), mirror, state).prop_map(|(sink, cursor, mirror, state)| SinkStanding {
+        sink: sink.parse().unwrap(),
+        cursor: ChangeSeq::new(cursor),
+        mirror,
+        state,
+    })
+}
+
+fn replay_run() -> impl Strategy<Value = ReplayRun> {
+    let times = (
+        option::of(instant()),
+        option::of(instant()),
+        instant(),
+        option::of(instant()),
+    );
+    let filter = (
+        option::of(connection()),
+        option::of(".{0,10}"),
+        option::of(cause()),
+        option::of(plugin()),
+    );
+    let numbers = any::<[u64; 6]>();
+    (times, filter, numbers, any::<bool>(), ".{0,20}").prop_map(
+        |((from, until, began, ended), filter, numbers, forced, who)| {
+            let (connection, state, cause, plugin) = filter;
+            let [id, newest, before, total, queued, passed] = numbers;
+            let connector = connection.as_ref().map(|one| one.connector.clone());
+            ReplayRun {
+                id: ReplayId::new(id),
+                filter: ReplayFilter {
+                    connector,
+                    connection,
+                    state,
+                    cause,
+                    from,
+                    until,
+                    plugin,
+                },
+                mode: ReplayMode {
+                    with: plugin,
+                    forced,
+                },
+                who,
+                began,
+                newest,
+                before,
+                total,
+                queued,
+                passed,
+                ended,
+            }
+        },
+    )
+}
+
 /// The record leads back, and every shorter one is refused without a panic.
 #[track_caller]
 fn check<T: Record + PartialEq + std::fmt::Debug>(value: &T) {
@@ -300,8 +461,8 @@ proptest! {
     }
 
     #[test]
-    fn states_lead_back(occurred in option::of(instant()), data in option::of(data())) {
-        check(&State { occurred, data });
+    fn states_lead_back(change in change()) {
+        check(&State::of(&change));
     }
 
     #[test]
@@ -315,8 +476,71 @@ proptest! {
     }
 
     #[test]
-    fn dead_letters_lead_back(task in task(), event in option::of(event()), progress in progress()) {
-        check(&DeadLetter { task, event, progress });
+    fn dead_letters_lead_back(letter in letter()) {
+        check(&letter);
+        if let Some(head) = DeadHead::of(&letter, Timestamp::EPOCH) {
+            check(&head);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_aside_leads_back(
+        event in option::of(event()),
+        progress in progress(),
+        change in change(),
+    ) {
+        check(&Kept::Event { event, progress });
+        check(&Kept::Change(change));
+    }
+
+    #[test]
+    fn delivery_rows_lead_back(
+        numbers: (u64, u32),
+        forced: bool,
+        limited_since in option::of(instant()),
+        due in option::of(instant()),
+        attempts in vec(attempt(), 0..3),
+    ) {
+        let (task, attempt) = numbers;
+        let task = TaskId::new(task);
+        check(&DeliveryRow { task, forced, attempt, limited_since, due });
+        check(&Attempts(attempts));
+    }
+
+    #[test]
+    fn sinks_lead_back(standing in sink_standing()) {
+        check(&standing);
+    }
+
+    #[test]
+    fn alerts_lead_back(notice in notice(), noticed_count: u64, clear_since in option::of(instant())) {
+        check(&notice);
+        let Notice { key, summary, count, oldest, excerpt, link, since, .. } = notice;
+        let last_notice = since;
+        check(&AlertRecord {
+            key, since, count, oldest, summary, excerpt, link, last_notice, noticed_count,
+            clear_since,
+        });
+    }
+
+    #[test]
+    fn what_operators_do_leads_back(
+        run in replay_run(),
+        texts in (".{0,20}", ".{0,20}", option::of(".{0,20}")),
+        action in prop::sample::select(AuditAction::ALL.to_vec()),
+        at in instant(),
+        connection in connection(),
+        secrets in option::of(any::<[u8; 32]>()),
+        flags: (bool, bool),
+    ) {
+        check(&run);
+        let (who, subject, reason) = texts;
+        let reason_of_pause = subject.clone();
+        check(&AuditEntry { at, who, action, subject, reason, count: run.total });
+        let (refused, resuming) = flags;
+        check(&PausedConnection {
+            connection, reason: reason_of_pause, refused, secrets, since: at, resuming,
+        });
     }
 
     #[test]
@@ -326,12 +550,11 @@ proptest! {
 
     #[test]
     fn flipped_bits_and_noise_never_panic(
-        letter in (task(), option::of(event()), progress()),
+        letter in letter(),
         flips in vec((any::<prop::sample::Index>(), 0u8..8), 1..6),
         noise in vec(any::<u8>(), 0..200),
     ) {
-        let (task, event, progress) = letter;
-        let mut record = DeadLetter { task, event, progress }.to_record();
+        let mut record = letter.to_record();
         for (place, bit) in flips {
             let index = place.index(record.len());
             record[index] ^= 1 << bit;
@@ -344,6 +567,10 @@ proptest! {
         let _ = Change::from_record(noise.clone());
         let _ = EventProgress::from_record(noise.clone());
         let _ = QueueEntry::from_record(noise.clone());
+        let _ = DeadHead::from_record(noise.clone());
+        let _ = Kept::from_record(noise.clone());
+        let _ = SinkStanding::from_record(noise.clone());
+        let _ = ReplayRun::from_record(noise.clone());
         let _ = crate::ledger::LedgerRecord::from_record(noise);
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Later submissions of a batch must see what earlier ones did, and the engine must not
 //! get a key twice. So whatever may change more than once in a batch (how entities
-//! stand, their state, grants, polls that wait) is kept aside and written at the end.
+//! stand, their state, grants, polls that wait, and all that [`super::overlay`] and
+//! [`super::schedule`] keep) is kept aside and written at the end.
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use tidegate_core::change::{Change, ProposedChange};
+use tidegate_core::change::Change;
+use tidegate_core::event::EventProgress;
 use tidegate_core::ids::{ConnectionId, ConnectorName, EventId};
 use tidegate_core::task::{Task, TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
 use tidegate_core::version::Standing;
 
+use super::overlay::Overlay;
+use super::schedule::Scheduled;
 use crate::codec::{KeyHolder, QueueEntry, Record, State};
+use crate::dead_counts::DeadChange;
 use crate::engine::Batch;
 use crate::keys::{self, EventKey, QueueKey};
 use crate::ledger::{LEDGER, Ledger};
@@ -27,9 +32,14 @@ pub(super) struct Draft<'a> {
     pub(super) now: Timestamp,
     pub(super) ledger: Ledger,
     pub(super) batch: Batch,
+    pub(super) overlay: Overlay,
+    pub(super) scheduled: Scheduled,
+    /// What became of dead letters.
+    pub(super) dead: Vec<DeadChange>,
     keys: HashMap<EventKey, KeyHolder>,
-    ended: HashSet<QueueKey>,
+    pub(super) ended: HashSet<QueueKey>,
     added: Vec<(QueueKey, Task)>,
+    progressed: HashSet<EventId>,
     entities: HashMap<Vec<u8>, StagedEntity>,
     polls: HashSet<ConnectionId>,
     grants: HashMap<ConnectorName, Bytes>,
@@ -52,6 +62,7 @@ pub(super) struct Staged {
     pub(super) rooms: Rooms,
     pub(super) queue: QueueChanges,
     pub(super) keys: HashMap<EventKey, KeyHolder>,
+    pub(super) dead: Vec<DeadChange>,
 }
 
 impl<'a> Draft<'a> {
@@ -61,9 +72,13 @@ impl<'a> Draft<'a> {
             now,
             ledger: view.ledger.clone(),
             batch: Batch::default(),
+            overlay: Overlay::default(),
+            scheduled: Scheduled::default(),
+            dead: Vec::new(),
             keys: HashMap::new(),
             ended: HashSet::new(),
             added: Vec::new(),
+            progressed: HashSet::new(),
             entities: HashMap::new(),
             polls: HashSet::new(),
             grants: HashMap::new(),
@@ -114,14 +129,10 @@ impl<'a> Draft<'a> {
         self.ended.insert(key);
     }
 
-    /// Lets a task wait.
-    pub(super) fn wait(&mut self, task: &Task) {
-        let key = match &task.kind {
-            TaskKind::Poll { connection } => keys::waiting_poll(connection),
-            TaskKind::Map { .. } | TaskKind::Fetch { .. } => keys::waiting_fetch(task.id),
-        };
-        self.batch
-            .put(self.view.rooms.waiting.keyspace, key, task.to_record());
+    /// Lets a task wait under that key.
+    pub(super) fn wait(&mut self, key: Vec<u8>, task: &Task) {
+        let room = self.view.rooms.waiting;
+        self.put(room, key, task);
         self.ledger.tally.waiting += 1;
     }
 
@@ -143,11 +154,12 @@ impl<'a> Draft<'a> {
         let kind = TaskKind::Poll {
             connection: connection.clone(),
         };
-        self.wait(&Task {
+        let task = Task {
             id,
             kind,
             state: NOT_BUILT,
-        });
+        };
+        self.wait(keys::waiting_poll(connection), &task);
     }
 
     /// How an entity stands after the batch so far.
@@ -170,11 +182,7 @@ impl<'a> Draft<'a> {
 
     /// A change goes out: into the log, and the entity's state into the mirror.
     pub(super) fn apply(&mut self, entity: Vec<u8>, standing: Standing, change: &Change) {
-        let ProposedChange { occurred, data, .. } = &change.change;
-        let state = Some(State {
-            occurred: *occurred,
-            data: data.clone(),
-        });
+        let state = Some(State::of(change));
         self.entities
             .insert(entity, StagedEntity { standing, state });
         let room = self.ledger.changes.newest().rooms.0;
@@ -185,12 +193,18 @@ impl<'a> Draft<'a> {
         );
     }
 
-    /// Notes what has become of an event.
-    pub(super) fn put_progress(&mut self, event: EventId, record: Vec<u8>) {
+    /// Whether this batch has noted something of an event already.
+    pub(super) fn has_progressed(&self, event: EventId) -> bool {
+        self.progressed.contains(&event)
+    }
+
+    /// Notes what has become of an event, at most once a batch; nothing where its bucket
+    /// is gone.
+    pub(super) fn put_progress(&mut self, event: EventId, progress: &EventProgress) {
+        self.progressed.insert(event);
         if let Some(bucket) = self.ledger.events.of(event.get()) {
-            let room = bucket.rooms.progress;
-            self.batch
-                .put(room.keyspace, keys::number(event.get()), record);
+            let (room, key) = (bucket.rooms.progress, keys::number(event.get()));
+            self.batch.put(room.keyspace, key, progress.to_record());
         }
     }
 
@@ -207,6 +221,8 @@ impl<'a> Draft<'a> {
     /// Adds what was kept aside; none where there is nothing to write.
     pub(super) fn finish(mut self) -> Option<Staged> {
         let rooms = self.view.rooms;
+        self.enqueue_scheduled();
+        std::mem::take(&mut self.overlay).write(&mut self.batch);
         for (entity, staged) in self.entities {
             if let Some(state) = staged.state {
                 self.batch
@@ -234,6 +250,7 @@ impl<'a> Draft<'a> {
                 ended,
             },
             keys: self.keys,
+            dead: self.dead,
         })
     }
 }

@@ -3,14 +3,16 @@
 //! A synced batch is one `fdatasync` of fjall's journal, and fjall shows a batch to
 //! readers only after that. fjall locks its folder, so a second process is refused.
 //!
-//! Two of its habits are met here. A batch must not hold a key twice (both writes would
+//! Three of its habits are met here. A batch must not hold a key twice (both writes would
 //! share a sequence number). And a keyspace that lies idle, or that compaction has left
 //! empty, pins every later journal file on disk (fjall issue 288): [`Engine::tend`]
 //! writes a marker to each keyspace and, once journals pile up, has all of them
-//! flushed. Markers are hidden from readers.
+//! flushed. Markers are hidden from readers. And fjall syncs what is in a new keyspace's
+//! folder, not the folder that it is in: [`Fjall::open_keyspace`] does, before anything
+//! is written to it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -21,10 +23,13 @@ use fjall::{
 
 use super::{
     Batch, Disk, Durability, Engine, EngineError, Guarantees, Keyspace, Order, Profile, Rows,
-    Snapshot, Span,
+    Snapshot, Span, folder,
 };
 
 const NAME: &str = "fjall";
+
+/// Where fjall keeps a folder for each keyspace.
+const KEYSPACES: &str = "keyspaces";
 
 /// Above every key of the store: numbers take at most 16 bytes, and names are UTF-8,
 /// which has no such byte.
@@ -46,6 +51,7 @@ type Table = Arc<Vec<Option<fjall::Keyspace>>>;
 /// An open fjall database.
 pub struct Fjall {
     database: Database,
+    keyspaces_dir: PathBuf,
     /// By [`Keyspace`] index; none once dropped.
     table: RwLock<Table>,
 }
@@ -53,6 +59,7 @@ pub struct Fjall {
 /// Opens the database in that folder, or creates both.
 pub fn open(dir: &Path) -> Result<Fjall, EngineError> {
     super::refuse_foreign(dir, NAME)?;
+    folder::create(dir).map_err(not_made)?;
     let database = Database::builder(dir)
         .cache_size(CACHE_BYTES)
         .max_journaling_size(JOURNALS_BYTES_MAX)
@@ -68,8 +75,13 @@ pub fn open(dir: &Path) -> Result<Fjall, EngineError> {
         })?;
     Ok(Fjall {
         database,
+        keyspaces_dir: dir.join(KEYSPACES),
         table: RwLock::default(),
     })
+}
+
+fn not_made(error: std::io::Error) -> EngineError {
+    failed("make its folder stay")(error.into())
 }
 
 fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> EngineError {
@@ -152,6 +164,8 @@ impl Engine for Fjall {
             .database
             .keyspace(name, || options(profile))
             .map_err(failed("open a keyspace"))?;
+        // Cheap where nothing is new, and keyspaces are opened seldom.
+        folder::sync(&self.keyspaces_dir).map_err(not_made)?;
         // One entry a keyspace: tending must not write its marker twice in a batch.
         let known = self
             .table()

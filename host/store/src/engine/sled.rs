@@ -19,7 +19,7 @@ use sled::{IVec, Mode, Tree};
 
 use super::{
     Batch, Disk, Durability, Engine, EngineError, Guarantees, Keyspace, Order, Profile, Rows,
-    Snapshot, Span,
+    Snapshot, Span, folder,
 };
 
 const NAME: &str = "sled";
@@ -43,6 +43,7 @@ pub struct Sled {
 /// Opens the database in that folder, or creates both.
 pub fn open(dir: &Path) -> Result<Sled, EngineError> {
     super::refuse_foreign(dir, NAME)?;
+    folder::create(dir).map_err(|error| failed("make its folder stay")(error.into()))?;
     let database = sled::Config::new()
         .path(dir)
         .cache_capacity(CACHE_BYTES)

@@ -5,14 +5,15 @@
 //! a reader has seen, or has been told to pass over because its filter does not take
 //! it.
 
-use tidegate_core::change::Change;
-use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName};
+use tidegate_core::change::{Change, Entity};
+use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, TaskId};
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
+use tidegate_core::task::Delivery;
 
-use super::Reader;
+use super::{Reader, find_entity};
 use crate::buckets::Bucket;
-use crate::codec::{ChangeHead, Corrupt, Record};
+use crate::codec::{ChangeHead, Corrupt, Kept, Record};
 use crate::engine::{Order, Span};
 use crate::keys;
 use crate::rooms::ChangeRoom;
@@ -85,6 +86,21 @@ impl ChangeFilter {
 }
 
 impl Reader {
+    /// The oldest cursor from which no change is missing.
+    pub fn oldest_cursor(&self) -> ChangeSeq {
+        oldest_cursor(&self.view())
+    }
+
+    /// The change that a delivery is of, as far as anything still has it.
+    pub fn change_for(
+        &self,
+        task: TaskId,
+        delivery: &Delivery,
+    ) -> Result<Option<Change>, ReadError> {
+        find_change(&self.view(), task, delivery)
+            .map_err(|fault| fault.reading(format!("change {}", delivery.seq)))
+    }
+
     /// The changes after a cursor.
     pub fn changes(
         &self,
@@ -94,7 +110,7 @@ impl Reader {
     ) -> Result<ChangePage, ChangesError> {
         let view = self.view();
         let newest = ChangeSeq::new(view.ledger.tally.last_change);
-        let oldest = ChangeSeq::new(view.ledger.changes.first().saturating_sub(1));
+        let oldest = oldest_cursor(&view);
         if since > newest {
             return Err(ChangesError::CursorAhead {
                 cursor: since,
@@ -123,6 +139,40 @@ impl Reader {
             changes: page.changes,
         })
     }
+}
+
+/// The change that a delivery is of: as the log has it, as it was kept aside for that
+/// task, or as the mirror has it where the entity still stands at it.
+pub(crate) fn find_change(
+    view: &View,
+    task: TaskId,
+    delivery: &Delivery,
+) -> Result<Option<Change>, Fault> {
+    let Delivery {
+        seq,
+        connection,
+        entity,
+        ..
+    } = delivery;
+    let published = seq.get() <= view.ledger.tally.last_change;
+    let bucket = view.ledger.changes.of(seq.get());
+    if let Some(bucket) = bucket.filter(|_| published)
+        && let Some(change) = view.record(bucket.rooms.0, &keys::number(seq.get()))?
+    {
+        return Ok(Some(change));
+    }
+    let kept = view.record(view.rooms.replaying, &keys::number(task.get()))?;
+    if let Some(Kept::Change(change)) = kept {
+        return Ok(Some(change));
+    }
+    let key = keys::entity(connection, entity);
+    let stands = find_entity(view, &key, connection, entity)?;
+    let stands = stands.filter(|entity| entity.standing.change == *seq);
+    Ok(stands.map(Entity::into_change))
+}
+
+fn oldest_cursor(view: &View) -> ChangeSeq {
+    ChangeSeq::new(view.ledger.changes.first().saturating_sub(1))
 }
 
 struct Page<'a> {

@@ -1,12 +1,16 @@
-//! Listing dead letters, newest first.
+//! Listing dead letters, newest first, and counting them.
+//!
+//! A filter looks at their heads alone. A letter holds its event or change, so a page of
+//! large ones is short.
 
 use tidegate_core::ids::TaskId;
-use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX};
+use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 
 use super::Reader;
-use crate::codec::Record;
-use crate::dead::DeadLetter;
+use crate::codec::{Corrupt, Record};
+use crate::dead::{DeadHead, DeadLetter, DeadLetterFilter};
+use crate::dead_counts::DeadCount;
 use crate::engine::{Order, Span};
 use crate::keys;
 use crate::view::{Fault, View};
@@ -16,29 +20,45 @@ use crate::view::{Fault, View};
 pub struct DeadLetterPage {
     /// The letters.
     pub letters: Vec<DeadLetter>,
-    /// What to hand in as `before` for more.
+    /// What to hand in as `before` for more. A page may be shorter than was asked for, even
+    /// empty, and yet have a next one: its bytes and what it may look at are bounded.
     pub next: Option<TaskId>,
 }
 
 impl Reader {
-    /// A page of dead letters, newest first.
+    /// A page of dead letters, newest first: at most `limit` of them, and of as many bytes
+    /// as one page may have, unless one letter alone is larger.
     pub fn dead_letters(
         &self,
+        filter: &DeadLetterFilter,
         before: Option<TaskId>,
         limit: usize,
     ) -> Result<DeadLetterPage, ReadError> {
         let view = self.view();
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        read(&view, before, limit).map_err(|fault| fault.reading("a page of dead letters"))
+        read(&view, filter, before, limit).map_err(|fault| fault.reading("a page of dead letters"))
+    }
+
+    /// A dead letter.
+    pub fn dead_letter(&self, task: TaskId) -> Result<Option<DeadLetter>, ReadError> {
+        let view = self.view();
+        view.record(view.rooms.dead, &keys::number(task.get()))
+            .map_err(|fault| fault.reading(format!("dead letter {task}")))
+    }
+
+    /// How many dead letters there are of whom and why. Reads no disk.
+    pub fn dead_counts(&self) -> Vec<DeadCount> {
+        self.published.dead_counts()
     }
 }
 
-fn read(view: &View, before: Option<TaskId>, limit: usize) -> Result<DeadLetterPage, Fault> {
-    let newest = view.ledger.tally.last_number;
-    let before = before
-        .map_or(u64::MAX, TaskId::get)
-        .min(newest.saturating_add(1));
-    let until = keys::number(before);
+fn read(
+    view: &View,
+    filter: &DeadLetterFilter,
+    before: Option<TaskId>,
+    limit: usize,
+) -> Result<DeadLetterPage, Fault> {
+    let until = keys::number(first_after(view, before.map(TaskId::get)));
     let span = Span {
         from: &[],
         until: Some(&until),
@@ -47,18 +67,40 @@ fn read(view: &View, before: Option<TaskId>, limit: usize) -> Result<DeadLetterP
         letters: Vec::new(),
         next: None,
     };
-    let mut bytes = 0;
-    let mut rows = view.rows(view.rooms.dead, span, Order::Descending)?;
-    while let Some(row) = rows.next() {
+    let (mut looked_at, mut bytes, mut last) = (0, 0, None);
+    for row in view.rows(view.rooms.dead_heads, span, Order::Descending)? {
         let (key, record) = row?;
-        if page.letters.len() >= limit || bytes >= 16 * PAGE_BYTES_MAX {
-            page.next = page.letters.last().map(|letter| letter.task.id);
+        if page.letters.len() >= limit || bytes >= PAGE_BYTES_MAX || looked_at >= PAGE_SCAN_MAX {
+            page.next = last;
             break;
         }
-        bytes += record.len();
-        let letter =
-            DeadLetter::from_record(record).map_err(|source| rows.corrupt(&key, source))?;
-        page.letters.push(letter);
+        looked_at += 1;
+        last = keys::to_number(&key).map(TaskId::new);
+        if !filter.takes(&head(view, &key, record)?) {
+            continue;
+        }
+        if let Some(record) = view.bytes(view.rooms.dead, &key)? {
+            bytes += record.len();
+            let letter = DeadLetter::from_record(record)
+                .map_err(|source| Fault::corrupt(view.rooms.dead, &key, source))?;
+            page.letters.push(letter);
+        }
     }
     Ok(page)
+}
+
+/// The number after all that a view knows and that are before `before`.
+pub(super) fn first_after(view: &View, before: Option<u64>) -> u64 {
+    let newest = view.ledger.tally.last_number;
+    before.unwrap_or(u64::MAX).min(newest.saturating_add(1))
+}
+
+/// A letter's head; from the letter where the head itself is torn.
+pub(super) fn head(view: &View, key: &[u8], record: bytes::Bytes) -> Result<DeadHead, Fault> {
+    DeadHead::from_record(record).or_else(|source| {
+        let torn = |source| Fault::corrupt(view.rooms.dead_heads, key, source);
+        let letter = view.record::<DeadLetter>(view.rooms.dead, key)?;
+        let letter = letter.ok_or_else(|| torn(Corrupt::Missing))?;
+        DeadHead::of(&letter, tidegate_core::time::Timestamp::EPOCH).ok_or_else(|| torn(source))
+    })
 }

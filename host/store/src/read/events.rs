@@ -1,7 +1,7 @@
 //! Listing events, newest first.
 
 use tidegate_core::event::EventProgress;
-use tidegate_core::ids::{ConnectionId, ConnectorName, EventId};
+use tidegate_core::ids::{ConnectionId, ConnectorName, EventId, PluginDigest};
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 use tidegate_core::time::Timestamp;
@@ -23,6 +23,12 @@ pub struct EventFilter {
     pub connection: Option<ConnectionId>,
     /// In the state with this code.
     pub state: Option<String>,
+    /// Received not before this.
+    pub from: Option<Timestamp>,
+    /// And before this.
+    pub until: Option<Timestamp>,
+    /// Last mapped by this plugin version.
+    pub plugin: Option<PluginDigest>,
 }
 
 /// Where a page of events begins, and how long it may be.
@@ -69,12 +75,17 @@ impl EventFilter {
                 .connection
                 .as_ref()
                 .is_none_or(|connection| *connection == head.connection)
+            && self.from.is_none_or(|from| head.received >= from)
+            && self.until.is_none_or(|until| head.received < until)
     }
 
     fn takes_progress(&self, progress: &EventProgress) -> bool {
         self.state
             .as_ref()
             .is_none_or(|state| state == progress.state.code())
+            && self
+                .plugin
+                .is_none_or(|plugin| progress.plugin == Some(plugin))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
-use tidegate_core::ports::End;
 use tidegate_core::task::TaskState;
 use tidegate_store::Submission;
 
@@ -151,14 +150,7 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
     store.accept(&["a"]);
     let task = store.claim_one();
     let due = store.now.plus(HOUR);
-    store.complete(
-        task,
-        End::Again {
-            attempt: 2,
-            due,
-            limited_since: None,
-        },
-    );
+    store.complete(task, crate::bed::again(2, due, None));
     assert!(store.claim().is_empty());
     assert_eq!(store.claims.next_due(), Some(due));
     store.pass(HOUR);

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::change::{Change, EntityRef, Operation, ProposedChange};
 use tidegate_core::event::{Accepted, BodyAuthenticated, Event, EventState};
-use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest};
+use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest, SinkName};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Claimed, Completion, End};
-use tidegate_core::task::{Attempt, Task, TaskKind};
+use tidegate_core::replay::{ReplayItem, ReplayMode};
+use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkStanding, SinkStart};
+use tidegate_core::task::{Again, Attempt, DeadCause, Next, Task, TaskKind};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::{Engine, fjall, memory::Memory};
 use tidegate_store::{
-    Answer, ChangeFilter, ChangesError, CommitError, Committer, OpenError, Opened, Options,
-    Submission,
+    Answer, ChangeFilter, ChangesError, CommitError, Committer, DeadLetter, DeadLetterFilter,
+    OpenError, Opened, Options, ReplayBatch, Submission,
 };
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
@@ -176,9 +179,119 @@ impl Store {
             .collect()
     }
 
+    /// Every dead letter that one page has.
+    #[track_caller]
+    pub(crate) fn letters(&self) -> Vec<DeadLetter> {
+        let filter = DeadLetterFilter::default();
+        let page = self.reader.dead_letters(&filter, None, 1_000).unwrap();
+        assert_eq!(page.next, None, "one page");
+        page.letters
+    }
+
+    /// Accepts an event and parks it.
+    #[track_caller]
+    pub(crate) fn park(&mut self, partner_id: &str) -> EventId {
+        let id = self.accept(&[partner_id])[0].id;
+        let task = self.claim_one();
+        self.complete(task, parked(DeadCause::Mapping));
+        id
+    }
+
+    /// A sink that begins with what comes from now on.
+    #[track_caller]
+    pub(crate) fn add_sink(&mut self, sink: SinkName) {
+        let standing = Box::new(self.reader.new_sink(sink, SinkStart::Now));
+        self.commit(vec![Submission::PutSink {
+            standing,
+            audit: None,
+        }]);
+    }
+
+    /// How the sink of these tests stands.
+    #[track_caller]
+    pub(crate) fn app(&self) -> SinkStanding {
+        let standing = self.reader.sink(&app()).unwrap();
+        standing.expect("it has a standing")
+    }
+
+    /// Moves the sink's cursor to there, with what failed.
+    pub(crate) fn advance(&self, cursor: u64, failed: Vec<FailedDelivery>) -> Submission {
+        let standing = SinkStanding {
+            cursor: ChangeSeq::new(cursor),
+            ..self.app()
+        };
+        Submission::Advance(Box::new(SinkAdvance { standing, failed }))
+    }
+
+    /// What became of the change at that place when it was handed over.
+    #[track_caller]
+    pub(crate) fn failed(&self, seq: u64, next: Option<Next>) -> FailedDelivery {
+        let changes = self.changes();
+        let change = changes.iter().find(|change| change.seq.get() == seq);
+        let change = change.expect("there is such a change");
+        FailedDelivery {
+            seq: change.seq,
+            connection: change.connection.clone(),
+            entity: change.change.entity.clone(),
+            tried: next.map(|next| (attempt(self.now), next)),
+        }
+    }
+
+    /// Replays items; says how many run again and how many were passed over.
+    #[track_caller]
+    pub(crate) fn replay(&mut self, items: Vec<ReplayItem>) -> (u64, u64) {
+        let batch = ReplayBatch {
+            items,
+            mode: ReplayMode::default(),
+            run: None,
+            audit: None,
+        };
+        let answers = self.commit(vec![Submission::Replay(Box::new(batch))]);
+        let Answer::Replayed { queued, passed } = answers[0] else {
+            panic!("not replayed: {answers:?}");
+        };
+        (queued, passed)
+    }
+
     #[track_caller]
     pub(crate) fn state(&self, id: EventId) -> EventState {
         self.reader.progress(id).unwrap().unwrap().state
+    }
+}
+
+/// The sink of these tests.
+pub(crate) fn app() -> SinkName {
+    "app".parse().unwrap()
+}
+
+pub(crate) fn parked(cause: DeadCause) -> End {
+    End::Park {
+        cause,
+        reason: "odd".into(),
+    }
+}
+
+pub(crate) fn again(attempt: u32, due: Timestamp, limited_since: Option<Timestamp>) -> End {
+    End::Again(later(attempt, due, limited_since))
+}
+
+pub(crate) fn later(attempt: u32, due: Timestamp, limited_since: Option<Timestamp>) -> Again {
+    Again {
+        attempt,
+        due,
+        limited_since,
+        cut: None,
+    }
+}
+
+pub(crate) fn note_of(action: AuditAction, now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        at: now,
+        who: "ops".into(),
+        action,
+        subject: "what it was about".into(),
+        reason: Some("because".into()),
+        count: 1,
     }
 }
 
@@ -275,7 +388,7 @@ pub(crate) fn mapped(changes: Vec<ProposedChange>) -> End {
 pub(crate) fn event_of(task: &Task) -> EventId {
     match &task.kind {
         TaskKind::Map { event, .. } | TaskKind::Fetch { event, .. } => *event,
-        TaskKind::Poll { .. } => panic!("a poll has no event"),
+        other => panic!("{} has no event", other.code()),
     }
 }
 
@@ -298,12 +411,23 @@ pub(crate) fn sight(store: &Store) -> impl PartialEq + std::fmt::Debug + use<> {
             )
         })
         .collect();
-    let letters = store.reader.dead_letters(None, 100).unwrap();
+    let letters = store.letters();
+    let dead = store.reader.dead_counts();
+    let deliveries = store.reader.deliveries(&app(), 100).unwrap();
     (
         store.reader.counts(),
         store.log(),
         store.reader.newest_change(),
         events,
-        letters,
+        (letters, dead),
+        (deliveries, store.reader.sinks().unwrap()),
+        (
+            store.reader.paused().unwrap(),
+            store.reader.alerts().unwrap(),
+        ),
+        (
+            store.reader.replays().unwrap(),
+            store.reader.audit(None, 100).unwrap(),
+        ),
     )
 }

@@ -5,9 +5,9 @@ use tidegate_core::event::EventState;
 use tidegate_core::ids::{ChangeSeq, EventId};
 use tidegate_core::ports::End;
 use tidegate_core::task::{DeadCause, TaskKind, TaskState};
-use tidegate_store::Submission;
+use tidegate_store::{Subject, Submission};
 
-use crate::bed::{Bed, DAY, HOUR, acme, attempt, delete, entity, mapped, upsert};
+use crate::bed::{self, Bed, DAY, HOUR, acme, attempt, delete, entity, mapped, upsert};
 
 for_every_engine![
     a_mapping_is_one_write,
@@ -72,11 +72,7 @@ fn a_retry_that_is_due_at_once_is_a_new_attempt(bed: &Bed) {
     let mut store = bed.open();
     store.accept(&["a"]);
     let first = store.claim_one();
-    let again = |due| End::Again {
-        attempt: 1,
-        due,
-        limited_since: Some(due),
-    };
+    let again = |due| bed::again(1, due, Some(due));
     store.complete(first.clone(), again(store.now));
     assert_eq!(store.reader.counts().scheduled, 1);
     store.pass(HOUR);
@@ -97,11 +93,7 @@ fn a_skip_and_a_retry_and_a_dead_letter(bed: &Bed) {
         End::Skipped {
             reason: "no plugin".into(),
         },
-        End::Again {
-            attempt: 2,
-            due,
-            limited_since: Some(store.now),
-        },
+        bed::again(2, due, Some(store.now)),
         End::Park {
             cause: DeadCause::PartnerData,
             reason: "not JSON".into(),
@@ -130,10 +122,14 @@ fn a_skip_and_a_retry_and_a_dead_letter(bed: &Bed) {
     assert_eq!(store.state(ids[2].id), dead);
     let counts = store.reader.counts();
     assert_eq!((counts.scheduled, counts.dead, counts.changes), (1, 1, 0));
-    let letters = store.reader.dead_letters(None, 10).unwrap().letters;
+    let letters = store.letters();
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].event, Some(store.event("c")));
-    assert_eq!(letters[0].progress.state, dead);
+    let Subject::Event { event, progress } = &letters[0].subject else {
+        panic!("it is about {:?}", letters[0].subject);
+    };
+    assert_eq!(*event, Some(store.event("c")));
+    assert_eq!(progress.state, dead);
+    assert_eq!(letters[0].attempts, progress.attempts);
     assert_eq!(letters[0].task.id, ids[2].id.map_task());
 }
 

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::audit::AuditAction;
 use tidegate_core::change::Fate;
 use tidegate_core::event::EventState;
 use tidegate_core::ids::ChangeSeq;
 use tidegate_core::policy::Policy;
-use tidegate_core::task::DeadCause;
+use tidegate_core::ports::End;
+use tidegate_core::replay::{ReplayItem, ReplayMode};
+use tidegate_core::task::{DeadCause, Next, TaskKind};
 use tidegate_store::engine::memory::{Fault, Memory};
-use tidegate_store::{Answer, ChangeFilter, CommitError, OpenError, Options, Submission};
+use tidegate_store::{
+    Answer, ChangeFilter, CommitError, OpenError, Options, ReplayBatch, Submission,
+};
 
-use crate::bed::{Bed, START, Store, accepted, acme, event, mapped, open, sight, upsert};
+use crate::bed::{
+    Bed, START, Store, accepted, acme, app, event, later, mapped, note_of, open, sight, upsert,
+};
 
 #[track_caller]
 fn check_failed_commit(fault: Fault, kept: bool) {
@@ -238,8 +245,13 @@ fn check_meta(key: &[u8], value: &[u8], expect: &str) {
 fn a_broken_or_newer_store_is_refused() {
     check_meta(
         b"format",
-        &2_u32.to_be_bytes(),
-        "format 2, and this host knows up to 1",
+        &3_u32.to_be_bytes(),
+        "format 3, and this host knows up to 2",
+    );
+    check_meta(
+        b"format",
+        &1_u32.to_be_bytes(),
+        "format 1, and this host reads 2 only",
     );
     check_meta(b"format", &[], "record format of keyspace meta is corrupt");
     check_meta(
@@ -305,4 +317,140 @@ fn a_fate_names_the_change_that_went_out() {
     assert_eq!(store.changes()[0].seq, seq);
     store.map("b", vec![upsert("2", None)]);
     assert_eq!(store.changes()[1].seq.get(), seq.get() + 1);
+}
+
+/// A commit of everything that is new with tasks of sinks, alerts and operators.
+fn everything(store: &mut Store) -> Vec<Submission> {
+    let park = Next::Park {
+        cause: DeadCause::Sink,
+        reason: "no".into(),
+    };
+    let again = Next::Again(later(2, store.now, None));
+    let failed = vec![store.failed(1, Some(again)), store.failed(2, Some(park))];
+    let advance = store.advance(2, failed);
+    let letter = store.letters()[0].task.id;
+    let batch = ReplayBatch {
+        items: vec![ReplayItem::Letter(letter)],
+        mode: ReplayMode::default(),
+        run: None,
+        audit: Some(note_of(AuditAction::Replay, store.now)),
+    };
+    let pause = Submission::PauseConnection {
+        connection: acme(),
+        reason: "refused".into(),
+        secrets: Some([1; 32]),
+        audit: None,
+    };
+    vec![advance, Submission::Replay(Box::new(batch)), pause]
+}
+
+#[track_caller]
+fn check_failed_commit_of_everything(fault: Fault, kept: bool) {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    store.add_sink(app());
+    store.map("a", vec![upsert("1", None), upsert("2", None)]);
+    store.park("b");
+    let before = sight(&store);
+    memory.fail_next(fault);
+    let batch = everything(&mut store);
+    assert!(store.try_commit(batch.clone()).is_err());
+    assert_eq!(sight(&store), before, "nothing of it is visible");
+    assert!(store.claim().is_empty());
+
+    let mut store = open(&memory.crash(), START);
+    if !kept {
+        assert_eq!(sight(&store), before, "nothing of it is there");
+    }
+    store.commit(batch);
+    store.pass(Duration::from_secs(1));
+    let counts = store.reader.counts();
+    assert_eq!(
+        (counts.scheduled, counts.dead),
+        (2, 1),
+        "handed in again it is not doubled"
+    );
+    assert_eq!(store.claim().len(), 2);
+    assert_eq!(store.reader.deliveries(&app(), 9).unwrap().len(), 1);
+}
+
+#[test]
+fn a_failed_commit_of_anything_is_whole_or_not_at_all() {
+    check_failed_commit_of_everything(Fault::Write, false);
+    check_failed_commit_of_everything(Fault::SyncLost, false);
+    check_failed_commit_of_everything(Fault::SyncKept, true);
+}
+
+#[test]
+fn a_torn_letter_is_passed_over_and_the_others_run_again() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    let ids = ["a", "b"].map(|name| store.park(name));
+    memory.corrupt("dead", &number(ids[0].get()), &[0xff]);
+    let mut store = open(&memory, START);
+    let items = ids.map(|id| ReplayItem::Letter(id.map_task())).to_vec();
+    assert_eq!(store.replay(items), (1, 1));
+    assert_eq!(store.reader.counts().dead, 1);
+}
+
+#[test]
+fn a_torn_head_is_told_from_its_letter() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    let id = store.park("a");
+    memory.corrupt("dead-heads", &number(id.get()), &[0xff]);
+    let mut store = open(&memory, START);
+    assert_eq!(store.letters().len(), 1);
+    assert_eq!(
+        store.replay(vec![ReplayItem::Letter(id.map_task())]),
+        (1, 0)
+    );
+    store.pass(Duration::from_secs(1));
+    assert_eq!(store.claim_one().id, id.map_task());
+}
+
+#[test]
+fn a_torn_delivery_begins_again_and_holds_nobody_up() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    store.add_sink(app());
+    store.map("a", vec![upsert("1", Some(1))]);
+    store.map("b", vec![upsert("1", Some(2))]);
+    let again = Next::Again(later(2, store.now, None));
+    let failed = vec![store.failed(1, Some(again)), store.failed(2, None)];
+    let advance = store.advance(2, failed);
+    store.commit(vec![advance]);
+    let rows = memory.keys("deliveries");
+    memory.corrupt("deliveries", &rows[1], &[0xff]);
+    let mut store = open(&memory, START);
+    let first = store.claim_one();
+    store.complete(first, End::Delivered);
+    let second = store.claim_one();
+    let TaskKind::Deliver(delivery) = &second.kind else {
+        panic!("{second:?}");
+    };
+    assert_eq!(delivery.seq, ChangeSeq::new(2));
+    store.complete(second, End::Delivered);
+    let counts = store.reader.counts();
+    assert_eq!((counts.scheduled, counts.waiting), (0, 0));
+}
+
+#[test]
+fn a_sink_that_cannot_be_read_holds_the_change_log_and_refuses_alone() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    store.add_sink(app());
+    store.map("a", vec![upsert("1", None)]);
+    let advance = store.advance(1, Vec::new());
+    memory.corrupt("sinks", b"app", &[0xff]);
+    let mut store = open(&memory, START);
+    let batch = vec![advance, Submission::Accept(vec![store.event("b")])];
+    let answers = store.commit(batch);
+    assert!(matches!(answers[0], Answer::Refused(_)), "{answers:?}");
+    assert!(matches!(answers[1], Answer::Accepted(_)), "{answers:?}");
+    store.pass(200 * crate::bed::DAY);
+    store.commit(vec![Submission::Retain]);
+    store.pass(200 * crate::bed::DAY);
+    store.commit(vec![Submission::Retain]);
+    assert_eq!(store.reader.oldest_cursor(), ChangeSeq::new(0));
 }

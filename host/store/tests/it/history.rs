@@ -8,10 +8,11 @@ use tidegate_core::ports::End;
 use tidegate_core::task::DeadCause;
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::memory::{Fault, Memory};
-use tidegate_store::{Answer, ChangeFilter, ChangesError, Submission};
+use tidegate_store::{Answer, ChangeFilter, ChangesError, Subject, Submission};
 
 use crate::bed::{
-    DAY, HOUR, START, Store, accepted, acme, event, event_of, mapped, open, said, sight, upsert,
+    DAY, HOUR, START, Store, accepted, acme, again, event, event_of, mapped, open, said, sight,
+    upsert,
 };
 
 /// One step of a random history.
@@ -192,11 +193,7 @@ impl World {
                 1 => End::Skipped {
                     reason: "nothing".into(),
                 },
-                2 => End::Again {
-                    attempt: 2,
-                    due: self.now.plus(HOUR),
-                    limited_since: None,
-                },
+                2 => again(2, self.now.plus(HOUR), None),
                 // An entity of its own, so that each mapping is one change.
                 _ => mapped(vec![upsert(&event.to_string(), Some(1))]),
             };
@@ -212,8 +209,8 @@ impl World {
                 match end {
                     End::Mapped { .. } => drop(self.mapped.insert(event)),
                     End::Park { .. } => drop(self.dead.insert(event)),
-                    End::Skipped { .. } => {}
-                    End::Again { .. } => continue,
+                    End::Skipped { .. } | End::Delivered | End::Superseded | End::Pause { .. } => {}
+                    End::Again(_) => continue,
                 }
                 self.open.remove(&event);
             }
@@ -239,13 +236,14 @@ impl World {
         assert_eq!(counts.events, self.accepted);
         assert_eq!(counts.scheduled, self.open.len() as u64);
         assert_eq!(counts.changes, self.mapped.len() as u64);
-        let letters = self.store.reader.dead_letters(None, 100).unwrap().letters;
+        let letters = self.store.letters();
         let dead: BTreeSet<_> = letters
             .iter()
             .map(|letter| event_of(&letter.task))
             .collect();
         assert_eq!(dead, self.dead);
-        assert!(letters.iter().all(|letter| letter.event.is_some()));
+        let whole = |subject: &Subject| matches!(subject, Subject::Event { event: Some(_), .. });
+        assert!(letters.iter().all(|letter| whole(&letter.subject)));
         for event in &self.open {
             assert!(
                 self.store.reader.event(*event).unwrap().is_some(),

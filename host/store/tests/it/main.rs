@@ -16,9 +16,13 @@ mod accept;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod book;
+#[cfg(test)]
 mod complete;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod deliveries;
 #[cfg(test)]
 mod engines;
 #[cfg(test)]
@@ -27,5 +31,9 @@ mod guarantees;
 mod history;
 #[cfg(test)]
 mod listing;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod retention;

@@ -2,17 +2,111 @@
 
 use tidegate_core::ids::ChangeSeq;
 use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
+use tidegate_core::sink::{MirrorWalk, PauseCause, SinkStanding, SinkState};
+use tidegate_core::task::{DeadCause, Next};
 use tidegate_store::{ChangeFilter, ChangesError, EventFilter, EventsFrom, Submission};
 
-use crate::bed::{Bed, DAY, acme, entity, event_of, mapped, upsert};
+use crate::bed::{Bed, DAY, Store, acme, app, entity, event_of, later, mapped, upsert};
 
 for_every_engine![
     retention_drops_what_is_old_and_keeps_what_is_needed,
     a_dead_letter_between_pinned_buckets_is_found,
     event_keys_outlive_events_and_their_window_ends,
     numbers_are_never_given_twice,
+    a_sink_that_is_behind_holds_changes_until_the_last_bound,
+    an_open_delivery_holds_its_change_until_the_last_bound,
 ];
+
+/// A store with a sink at its first change, and later changes in later buckets.
+fn with_sink(bed: &Bed) -> Store {
+    let mut store = bed.open();
+    store.add_sink(app());
+    store.map("1", vec![upsert("1", Some(1))]);
+    for day in 1..=2 {
+        store.pass(5 * DAY);
+        store.map(&format!("day {day}"), vec![upsert("2", Some(day))]);
+    }
+    store
+}
+
+/// Days pass, with what is kept.
+fn age(store: &mut Store, days: u32) {
+    store.pass(days * DAY);
+    store.commit(vec![Submission::Retain]);
+}
+
+#[track_caller]
+fn check_left_behind(store: &Store) {
+    let standing = store.app();
+    let SinkState::Paused { why, reason, .. } = &standing.state else {
+        panic!("it is {standing:?}");
+    };
+    assert_eq!(*why, PauseCause::Behind);
+    assert!(reason.contains("policy.retention.max"), "{reason}");
+}
+
+fn a_sink_that_is_behind_holds_changes_until_the_last_bound(bed: &Bed) {
+    let mut store = with_sink(bed);
+    age(&mut store, 60);
+    assert_eq!(
+        store.reader.oldest_cursor(),
+        ChangeSeq::new(0),
+        "it needs them"
+    );
+    assert_eq!(store.changes().len(), 3);
+    let stale = store.advance(1, Vec::new());
+    age(&mut store, 60);
+    assert_eq!(
+        store.reader.oldest_cursor(),
+        ChangeSeq::new(3),
+        "they go all the same"
+    );
+    check_left_behind(&store);
+    store.commit(vec![stale]);
+    check_left_behind(&store);
+    drop(store);
+    let mut store = bed.open_at(crate::bed::START.plus(131 * DAY));
+    check_left_behind(&store);
+    let standing = Box::new(SinkStanding {
+        state: SinkState::Running,
+        ..store.app()
+    });
+    store.commit(vec![Submission::PutSink {
+        standing,
+        audit: None,
+    }]);
+    let newest = ChangeSeq::new(3);
+    let walk = MirrorWalk {
+        after: None,
+        then: newest,
+    };
+    let standing = store.app();
+    assert_eq!((standing.cursor, standing.mirror), (newest, Some(walk)));
+}
+
+fn an_open_delivery_holds_its_change_until_the_last_bound(bed: &Bed) {
+    let mut store = with_sink(bed);
+    let again = Next::Again(later(2, store.now, None));
+    let failed = vec![store.failed(1, Some(again))];
+    let advance = store.advance(3, failed);
+    store.commit(vec![advance]);
+    age(&mut store, 60);
+    assert_eq!(
+        store.reader.oldest_cursor(),
+        ChangeSeq::new(0),
+        "its task needs it"
+    );
+    age(&mut store, 60);
+    assert_eq!(store.reader.oldest_cursor(), ChangeSeq::new(3));
+    check_left_behind(&store);
+    assert!(
+        store.claim().is_empty(),
+        "the mirror says the same and more"
+    );
+    let counts = store.reader.counts();
+    assert_eq!((counts.scheduled, counts.waiting), (0, 0));
+    assert_eq!(store.reader.deliveries(&app(), 9).unwrap(), []);
+}
 
 fn retention_drops_what_is_old_and_keeps_what_is_needed(bed: &Bed) {
     let mut store = bed.open();

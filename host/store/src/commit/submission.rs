@@ -1,0 +1,157 @@
+//! What is handed to the committer, and what it answers.
+
+use bytes::Bytes;
+use tidegate_core::alert::AlertUpdate;
+use tidegate_core::audit::AuditEntry;
+use tidegate_core::event::{Accepted, Event};
+use tidegate_core::ids::{ConnectionId, ConnectorName, SinkName, TaskId};
+use tidegate_core::ports::{Completion, End, ReadError};
+use tidegate_core::replay::{ReplayItem, ReplayMode, ReplayRun};
+use tidegate_core::sink::{SinkAdvance, SinkStanding};
+
+/// What is handed to the committer: one atomic step each.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// The events of one request: all or none.
+    Accept(Vec<Event>),
+    /// The end of an attempt. Of a task that is not open any more: nothing happens.
+    Complete(Box<Completion>),
+    /// A sink's cursor moves, and what failed before it becomes tasks. Handed in again:
+    /// nothing is added. Of a sink that has no standing: nothing happens.
+    Advance(Box<SinkAdvance>),
+    /// How a sink stands from now on: a new one, or one that is paused or resumed.
+    PutSink {
+        /// The standing.
+        standing: Box<SinkStanding>,
+        /// Who did it, where a person did.
+        audit: Option<AuditEntry>,
+    },
+    /// A sink goes, with its open deliveries. Its dead letters stay.
+    DropSink(SinkName),
+    /// A connection's outgoing work rests.
+    PauseConnection {
+        /// Which.
+        connection: ConnectionId,
+        /// The words for a person.
+        reason: String,
+        /// Digest of the credentials that were refused; none for a person's pause.
+        secrets: Option<[u8; 32]>,
+        /// Who did it, where a person did.
+        audit: Option<AuditEntry>,
+    },
+    /// A connection's waiting tasks go back into the queue, due now.
+    ResumeConnection {
+        /// Which.
+        connection: ConnectionId,
+        /// Who did it, where a person did.
+        audit: Option<AuditEntry>,
+    },
+    /// Parked and past tasks run again.
+    Replay(Box<ReplayBatch>),
+    /// Dead letters are given up.
+    Discard {
+        /// Which.
+        letters: Vec<TaskId>,
+        /// Who did it and why; its count becomes the number of letters that went.
+        audit: Box<AuditEntry>,
+    },
+    /// Alerts stand from now on, differently, or no longer; notices become tasks.
+    PutAlerts(Box<AlertUpdate>),
+    /// Something that a person did.
+    Audit(AuditEntry),
+    /// What an operator has consented to, as JSON.
+    PutGrant {
+        /// For which connector.
+        connector: ConnectorName,
+        /// The grant.
+        grant: Bytes,
+    },
+    /// Drops the buckets that the policy no longer keeps.
+    Retain,
+    /// Does what the engine needs done now and then; some need it while nothing comes.
+    Touch,
+}
+
+/// Tasks that run again: one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayBatch {
+    /// What runs again.
+    pub items: Vec<ReplayItem>,
+    /// How.
+    pub mode: ReplayMode,
+    /// The run that they are of, as it stood before them but for its `before`: what
+    /// this batch queues and passes is added to what is stored.
+    pub run: Option<ReplayRun>,
+    /// Who did it and why. Without a run, its count becomes the number that was queued.
+    pub audit: Option<AuditEntry>,
+}
+
+impl Submission {
+    /// The bytes it holds, for the bound on a batch.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Accept(events) => events.iter().map(Event::weight).sum(),
+            Self::Complete(completion) => match &completion.end {
+                // Each change is written to the log and to the mirror.
+                End::Mapped { changes, .. } => {
+                    512 + changes
+                        .iter()
+                        .map(|change| 2 * change.weight())
+                        .sum::<usize>()
+                }
+                End::Skipped { .. }
+                | End::Delivered
+                | End::Superseded
+                | End::Again(_)
+                | End::Park { .. }
+                | End::Pause { .. } => 512,
+            },
+            Self::Advance(advance) => 512 + 1_024 * advance.failed.len(),
+            // Each may take its event or change along; letters are read one at a time.
+            Self::Replay(batch) => 512 + 1_024 * batch.items.len(),
+            Self::Discard { letters, .. } => 512 + 512 * letters.len(),
+            Self::PutAlerts(update) => {
+                1_024 * (update.put.len() + update.removed.len() + update.notices.len())
+            }
+            Self::PutGrant { grant, .. } => grant.len(),
+            Self::PutSink { .. }
+            | Self::DropSink(_)
+            | Self::PauseConnection { .. }
+            | Self::ResumeConnection { .. }
+            | Self::Audit(_) => 1_024,
+            Self::Retain | Self::Touch => 0,
+        }
+    }
+}
+
+/// The answer to a submission.
+#[derive(Debug)]
+pub enum Answer {
+    /// The events are durable: one answer each, in their order.
+    Accepted(Vec<Accepted>),
+    /// So many run again.
+    Replayed {
+        /// They are in the queue, or wait for their turn.
+        queued: u64,
+        /// Open again already, no longer kept, or not to be read.
+        passed: u64,
+    },
+    /// So many dead letters are gone.
+    Discarded {
+        /// How many.
+        letters: u64,
+    },
+    /// So many tasks of the connection are in the queue again.
+    Resumed {
+        /// How many.
+        queued: u64,
+        /// There are more than one commit takes: they follow with each further
+        /// resumption, `Retain` and `Touch`.
+        more: bool,
+    },
+    /// It is durable.
+    Done,
+    /// A record that it needs cannot be read: nothing of it was stored. The other
+    /// submissions of its batch were.
+    Refused(ReadError),
+}

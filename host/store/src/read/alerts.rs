@@ -1,0 +1,38 @@
+//! Reading the alerts that stand, and the connections that are paused. Both are few.
+
+use tidegate_core::alert::AlertRecord;
+use tidegate_core::ports::ReadError;
+
+use super::Reader;
+use crate::codec::Record;
+use crate::engine::{Order, Span};
+use crate::paused::PausedConnection;
+use crate::rooms::Room;
+use crate::view::{Fault, View};
+
+impl Reader {
+    /// The alerts that stand, by rule and subject.
+    pub fn alerts(&self) -> Result<Vec<AlertRecord>, ReadError> {
+        let view = self.view();
+        whole_room(&view, view.rooms.alerts).map_err(|fault| fault.reading("alerts"))
+    }
+
+    /// The connections whose outgoing work rests.
+    pub fn paused(&self) -> Result<Vec<PausedConnection>, ReadError> {
+        let view = self.view();
+        let mut paused: Vec<PausedConnection> = whole_room(&view, view.rooms.pauses)
+            .map_err(|fault| fault.reading("paused connections"))?;
+        paused.retain(|paused| !paused.resuming);
+        Ok(paused)
+    }
+}
+
+/// Every record of a keyspace that holds few.
+pub(super) fn whole_room<T: Record>(view: &View, room: Room) -> Result<Vec<T>, Fault> {
+    let rows = view.rows(room, Span::ALL, Order::Ascending)?;
+    rows.map(|row| {
+        let (key, record) = row?;
+        T::from_record(record).map_err(|source| Fault::corrupt(room, &key, source))
+    })
+    .collect()
+}

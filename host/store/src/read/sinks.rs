@@ -1,0 +1,147 @@
+//! Reading how sinks stand, and what they are still to be given.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::change::EntityRef;
+use tidegate_core::ids::{ChangeSeq, ConnectionId, SinkName, TaskId};
+use tidegate_core::ports::ReadError;
+use tidegate_core::sink::{MirrorWalk, SinkStanding, SinkStart, SinkState};
+use tidegate_core::task::{Attempt, Delivery};
+use tidegate_core::time::Timestamp;
+
+use super::Reader;
+use super::alerts::whole_room;
+use crate::codec::{Attempts, Corrupt, DeliveryRow, Record};
+use crate::engine::{Order, Span};
+use crate::keys::{self, DeliveryHalf};
+use crate::view::{Fault, View};
+
+/// A change that a sink did not take the first time, or that waits behind one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDelivery {
+    /// The task that delivers it.
+    pub task: TaskId,
+    /// What to whom.
+    pub delivery: Delivery,
+    /// The coming attempt's number.
+    pub attempt: u32,
+    /// When it is due; none while it waits behind an earlier change of its entity.
+    pub due: Option<Timestamp>,
+    /// The last attempts at it, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How many deliveries of each entity are open.
+pub type OpenDeliveries = BTreeMap<(ConnectionId, EntityRef), usize>;
+
+impl Reader {
+    /// How each sink stands.
+    pub fn sinks(&self) -> Result<Vec<SinkStanding>, ReadError> {
+        let view = self.view();
+        whole_room(&view, view.rooms.sinks).map_err(|fault| fault.reading("sinks"))
+    }
+
+    /// How a sink stands.
+    pub fn sink(&self, sink: &SinkName) -> Result<Option<SinkStanding>, ReadError> {
+        let view = self.view();
+        view.record(view.rooms.sinks, sink.as_str().as_bytes())
+            .map_err(|fault| fault.reading(format!("sink {sink}")))
+    }
+
+    /// How a sink stands that begins now.
+    pub fn new_sink(&self, sink: SinkName, start: SinkStart) -> SinkStanding {
+        let newest = self.newest_change();
+        let (cursor, mirror) = match start {
+            SinkStart::Now => (newest, None),
+            SinkStart::Start => (self.oldest_cursor(), None),
+            SinkStart::Mirror => {
+                let walk = MirrorWalk {
+                    after: None,
+                    then: newest,
+                };
+                (newest, Some(walk))
+            }
+        };
+        SinkStanding {
+            sink,
+            cursor,
+            mirror,
+            state: SinkState::Running,
+        }
+    }
+
+    /// The first open deliveries of a sink, by entity and change.
+    pub fn deliveries(
+        &self,
+        sink: &SinkName,
+        limit: usize,
+    ) -> Result<Vec<OpenDelivery>, ReadError> {
+        let view = self.view();
+        let mut found = Vec::new();
+        let read = each_open(&view, sink, limit, |delivery, row| {
+            let attempts: Option<Attempts> =
+                view.record(view.rooms.attempts, &keys::number(row.task.get()))?;
+            found.push(OpenDelivery {
+                task: row.task,
+                delivery,
+                attempt: row.attempt,
+                due: row.due,
+                attempts: attempts.unwrap_or_default().0,
+            });
+            Ok(())
+        });
+        read.map_err(|fault| fault.reading(format!("deliveries of sink {sink}")))?;
+        Ok(found)
+    }
+
+    /// How many deliveries of a sink are open, by entity.
+    pub fn open_deliveries(&self, sink: &SinkName) -> Result<OpenDeliveries, ReadError> {
+        let view = self.view();
+        let mut open = OpenDeliveries::new();
+        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+            let entity = (delivery.connection, delivery.entity);
+            *open.entry(entity).or_default() += 1;
+            Ok(())
+        });
+        read.map_err(|fault| fault.reading(format!("deliveries of sink {sink}")))?;
+        Ok(open)
+    }
+}
+
+fn each_open(
+    view: &View,
+    sink: &SinkName,
+    limit: usize,
+    mut each: impl FnMut(Delivery, DeliveryRow) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let room = view.rooms.deliveries;
+    let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+    let until = keys::after_prefix(&prefix);
+    let span = Span {
+        from: &prefix,
+        until: until.as_deref(),
+    };
+    for row in view.rows(room, span, Order::Ascending)?.take(limit) {
+        let (key, record) = row?;
+        let corrupt = |source| Fault::corrupt(room, &key, source);
+        let (sink, entity, seq) = keys::to_delivery(&key).ok_or_else(|| corrupt(Corrupt::Key))?;
+        let row = DeliveryRow::from_record(record).map_err(corrupt)?;
+        each(delivery(sink, entity, seq, row.forced), row)?;
+    }
+    Ok(())
+}
+
+fn delivery(
+    sink: SinkName,
+    (connection, entity): (ConnectionId, EntityRef),
+    seq: ChangeSeq,
+    forced: bool,
+) -> Delivery {
+    Delivery {
+        sink,
+        seq,
+        connection,
+        entity,
+        forced,
+    }
+}
