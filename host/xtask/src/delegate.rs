@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 
 use crate::install;
 use crate::project::{
-    Problem, build_plugin, build_release, command, github_plugin, release, target,
+    Problem, build_plugin, build_release, command, github_plugin, preload, release, target,
 };
 
 /// `cargo xtask bench ingest|latency`.
@@ -21,7 +21,7 @@ pub(crate) fn bench_map(options: &[&str]) -> Result<(), Problem> {
     become_binary("tidegate-bench-map", options)
 }
 
-/// `cargo xtask sim kill9|reload`.
+/// `cargo xtask sim kill9|powercut|full-disk|sync-failure|reload`.
 pub(crate) fn sim(name: &str, options: &[&str]) -> Result<(), Problem> {
     become_binary("tidegate-e2e", &[&[name], options].concat())
 }
@@ -36,6 +36,7 @@ fn become_binary(name: &str, arguments: &[&str]) -> Result<(), Problem> {
         .args(arguments)
         .env("TIDEGATE_BIN", release("tidegate"))
         .env("TIDEGATE_PLUGIN_GITHUB", github_plugin())
+        .env("TIDEGATE_PRELOAD", preload())
         .exec();
     Err(format!("could not start {name}: {failed}"))
 }

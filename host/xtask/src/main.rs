@@ -30,6 +30,10 @@ usage: cargo xtask COMMAND
   bench latency [--json]   from the 200 to the change being visible to a reader
 
   sim kill9 [--rounds N]   kill -9 under load, again and again; what was promised holds
+  sim powercut [--rounds N] [--engine embedded|sled]
+                           cut the power under load; only what was synced is left
+  sim full-disk            run the disk full; nothing is acknowledged that is not kept
+  sim sync-failure         let a sync fail; the host ends, and recovers without help
   sim reload               replace the plugin under load, 20 times
 
 bench and sim take further options: cargo xtask bench ingest --help";
@@ -43,7 +47,11 @@ fn main() -> ExitCode {
         ["test"] => checks::run(),
         ["bench", "map", rest @ ..] => delegate::bench_map(rest),
         ["bench", bench @ ("ingest" | "latency"), rest @ ..] => delegate::bench(bench, rest),
-        ["sim", sim @ ("kill9" | "reload"), rest @ ..] => delegate::sim(sim, rest),
+        [
+            "sim",
+            sim @ ("kill9" | "powercut" | "full-disk" | "sync-failure" | "reload"),
+            rest @ ..,
+        ] => delegate::sim(sim, rest),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{USAGE}");
             Ok(())

@@ -34,6 +34,11 @@ pub(crate) fn github_plugin() -> PathBuf {
         .join("plugin/tidegate_plugin_github.wasm")
 }
 
+/// The library that stands between a host and its disk.
+pub(crate) fn preload() -> PathBuf {
+    release("libtidegate_preload.so")
+}
+
 /// Where this tool installs what it needs for tests.
 pub(crate) fn tools() -> PathBuf {
     root().join(".tools")
@@ -85,8 +90,9 @@ pub(crate) fn build_release() -> Result<(), Problem> {
         "tidegate-bench",
         "tidegate-bench-map",
         "tidegate-e2e",
+        "tidegate-preload",
     ];
     let packages = packages.iter().flat_map(|name| ["--package", name]);
-    let features = ["--features", "tidegate/sled", "--bins"];
+    let features = ["--features", "tidegate/sled", "--bins", "--lib"];
     succeed(cargo(["build", "--release"]).args(packages).args(features))
 }

@@ -37,6 +37,16 @@ pub enum Engine {
     Sled,
 }
 
+impl Engine {
+    /// The scheme of `store.url`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fjall => "embedded",
+            Self::Sled => "sled",
+        }
+    }
+}
+
 /// What differs between hosts.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -52,11 +62,31 @@ pub const PLAIN: Options = Options {
     mapping: true,
 };
 
+/// Where the store is and how it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage {
+    /// Its folder, in the site's.
+    pub folder: &'static str,
+    /// `store.reserve`.
+    pub reserve: &'static str,
+    /// `policy.store.linger`.
+    pub linger: &'static str,
+}
+
+/// The host's own defaults.
+const STORAGE: Storage = Storage {
+    folder: "tidegate-data",
+    reserve: "256MiB",
+    linger: "30s",
+};
+
 /// Where one host lives: its folder, its ports and its configuration. It outlives the
 /// processes that are started in it one after the other.
 #[derive(Debug)]
 pub struct Site {
     folder: PathBuf,
+    storage: Storage,
+    environment: Vec<(&'static str, PathBuf)>,
     binary: PathBuf,
     ingress: SocketAddr,
     operator: SocketAddr,
@@ -65,8 +95,15 @@ pub struct Site {
 impl Site {
     /// Lays out a site in that folder, which must exist and be empty.
     pub fn new(folder: &Path, options: Options) -> anyhow::Result<Self> {
+        Self::storing(folder, options, STORAGE)
+    }
+
+    /// The same, with a store kept as told.
+    pub fn storing(folder: &Path, options: Options, storage: Storage) -> anyhow::Result<Self> {
         let folder = folder.canonicalize()?;
         let site = Self {
+            storage,
+            environment: Vec::new(),
             binary: binary()?,
             ingress: free_address()?,
             operator: free_address()?,
@@ -79,10 +116,7 @@ impl Site {
     }
 
     fn config_text(&self, options: Options) -> String {
-        let scheme = match options.engine {
-            Engine::Fjall => "embedded",
-            Engine::Sled => "sled",
-        };
+        let scheme = options.engine.name();
         let workers = if options.mapping {
             ""
         } else {
@@ -91,13 +125,16 @@ impl Site {
         format!(
             "[ingress]\nlisten = \"{}\"\n\n\
              [operator]\nlisten = \"{}\"\n\n\
-             [store]\nurl = \"{scheme}:{}\"\n\n\
+             [store]\nurl = \"{scheme}:{}\"\nreserve = \"{}\"\n\n\
+             [policy.store]\nlinger = \"{}\"\n\n\
              {workers}\
              [connectors.github]\nplugin = \"{}\"\n\n\
              [connections.\"github/acme\"]\nsecrets.webhook = [\"file:{}\"]\n",
             self.ingress,
             self.operator,
             self.store().display(),
+            self.storage.reserve,
+            self.storage.linger,
             self.plugin().display(),
             self.folder.join("webhook-secret").display(),
         )
@@ -115,7 +152,12 @@ impl Site {
 
     /// The store's folder.
     pub fn store(&self) -> PathBuf {
-        self.folder.join("tidegate-data")
+        self.folder.join(self.storage.folder)
+    }
+
+    /// What the next hosts find in their environment, beside this process's own.
+    pub fn set_environment(&mut self, environment: Vec<(&'static str, PathBuf)>) {
+        self.environment = environment;
     }
 
     /// Where the log of all its hosts is.
@@ -153,6 +195,7 @@ impl Site {
             .arg("--config")
             .arg(self.config())
             .current_dir(&self.folder)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -232,16 +275,21 @@ impl Host {
     }
 
     /// Asks it to end and waits until it has.
-    pub fn stop(mut self) -> anyhow::Result<ExitStatus> {
+    pub fn stop(self) -> anyhow::Result<ExitStatus> {
         self.terminate()?;
+        self.ended(STOPPED_WITHIN)
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             ensure!(
-                start.elapsed() < STOPPED_WITHIN,
-                "the host did not end within {STOPPED_WITHIN:?} of SIGTERM"
+                start.elapsed() < within,
+                "the host did not end within {within:?}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -390,6 +438,15 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         "TIDEGATE_BIN",
         "release/tidegate",
         "cargo build --release --package tidegate --features sled",
+    )
+}
+
+/// The library that stands between a host and its disk.
+pub fn preload() -> anyhow::Result<PathBuf> {
+    artifact(
+        "TIDEGATE_PRELOAD",
+        "release/libtidegate_preload.so",
+        "cargo build --release --package tidegate-preload",
     )
 }
 

@@ -5,7 +5,7 @@
 //! `cargo xtask sim` starts share these pieces: a [`host`] process, signed
 //! [`requests`], [`load`] on one thread, a reader that [`follow`]s the change log.
 //!
-//! Deliberately absent: any crate of ours. What is checked here must hold for what a
+//! Deliberately absent: any crate of the host's. What is checked here must hold for what a
 //! user meets, so nothing of the host's own code may help to check it.
 
 #![expect(
@@ -13,13 +13,17 @@
     reason = "tools of tests, over data that they made themselves"
 )]
 
+pub mod disk;
 pub mod follow;
+pub mod full_disk;
 pub mod histogram;
 pub mod host;
 pub mod http;
 pub mod kill9;
 pub mod load;
 pub mod play;
+pub mod powercut;
 pub mod reload;
 pub mod requests;
 pub mod seed;
+pub mod sync_failure;

@@ -106,7 +106,7 @@ pub fn run(
             other => other?,
         }
         for event in &events {
-            run.progress(event.token().0);
+            run.progress(event.token().0, event.is_read_closed());
         }
     }
 }
@@ -184,12 +184,18 @@ impl Run<'_> {
     }
 
     /// Takes what a connection has to give; in the closed loop its next request follows
-    /// at once.
-    fn progress(&mut self, number: usize) {
+    /// at once. A connection that the server has closed gets no more requests: it may
+    /// still take them, and nothing would ever come back.
+    fn progress(&mut self, number: usize, closed: bool) {
         let Some(connection) = self.connections.get_mut(number) else {
             return;
         };
+        connection.closed |= closed;
+        let closed = connection.closed;
         let Some((request, sent)) = connection.in_flight else {
+            if closed {
+                self.idle.retain(|idle| *idle != number);
+            }
             return;
         };
         match connection.step(self.load.requests) {
@@ -202,7 +208,9 @@ impl Run<'_> {
                     sent,
                     answered: Instant::now(),
                 });
-                self.idle.push_back(number);
+                if !closed {
+                    self.idle.push_back(number);
+                }
                 if matches!(self.load.pace, Pace::AsAnswered) {
                     self.send_what_is_due();
                 }
@@ -227,6 +235,8 @@ impl Run<'_> {
 struct Connection {
     stream: TcpStream,
     in_flight: Option<(usize, Instant)>,
+    /// The server sends nothing after what it has sent.
+    closed: bool,
     written: usize,
     answer: Vec<u8>,
     filled: usize,
@@ -237,6 +247,7 @@ impl Connection {
         Self {
             stream,
             in_flight: None,
+            closed: false,
             written: 0,
             answer: vec![0; 2048],
             filled: 0,
@@ -341,6 +352,39 @@ mod tests {
                 let _ = stream.read(&mut bytes);
             }
         }
+    }
+
+    /// Ends as a server that closes gently: says so, and reads on for a while.
+    fn gentle_server(listener: &TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_server_has_closed_gets_no_more_requests() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || gentle_server(&listener));
+        let requests = Requests::pull_requests(0..8, "/", "s");
+        let mut answered = 0;
+        let began = Instant::now();
+        let load = Load {
+            address,
+            connections: 2,
+            requests: &requests,
+            pace: Pace::PerSecond(4),
+            deadline: began + Duration::from_secs(10),
+            stop: &AtomicBool::new(false),
+        };
+        run(&load, &mut (0..8), &mut |_| answered += 1).unwrap();
+        assert_eq!(answered, 2);
+        assert!(began.elapsed() < Duration::from_secs(8));
     }
 
     #[test]

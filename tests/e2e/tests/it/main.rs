@@ -1,7 +1,7 @@
 //! Tests of the release binary as its users meet it.
 //!
-//! They need `cargo build --release --package tidegate --features sled` and the GitHub
-//! plugin; `cargo xtask test` builds both first.
+//! They need `cargo build --release --package tidegate --features sled`, the GitHub
+//! plugin and `tidegate-preload`; `cargo xtask test` builds them first.
 
 // `cfg(test)` tells clippy that helpers here are test code; it always holds.
 #[cfg(test)]
@@ -14,6 +14,8 @@ mod commands;
 mod configuration;
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod disks;
 #[cfg(test)]
 mod octokit;
 #[cfg(test)]
