@@ -261,7 +261,8 @@ impl Foundation {
         loops.spawn(reload::watch(source, config.clone(), self.desk.clone()));
         if let Some(dir) = config.store.dir.clone() {
             let reserve = config.store.reserve_bytes;
-            loops.spawn(housekeeping::watch_disk(dir, reserve, self.gate.clone()));
+            let (gate, bell) = (self.gate.clone(), self.bell.clone());
+            loops.spawn(housekeeping::watch_disk(dir, reserve, gate, bell));
         }
         loops
     }
@@ -274,6 +275,7 @@ impl Foundation {
             rules: self.rules.clone(),
             chance: self.chance.clone(),
             bell: self.bell.clone(),
+            gate: self.gate.clone(),
         };
         workers::start(count, &workshop, &tokio::runtime::Handle::current()).map_err(|source| {
             ServeError::Thread {

@@ -125,8 +125,13 @@ pub const LONG_POLL_MAX: Duration = Duration::from_mins(1);
 /// Streams of changes open at once.
 pub const CHANGE_STREAMS_MAX: usize = 256;
 
-/// Free disk below which nothing is acknowledged.
-pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+/// Free disk below which nothing is acknowledged and nothing is mapped. What is written
+/// after that has to fit: up to 512 MiB that stand in the default engine's journals are
+/// written once more as tables before the journals go, and a journal of 64 MiB may have
+/// been begun; what was admitted before is 64 MiB of bodies and a batch of 4 MiB. Of
+/// these 644 MiB the rest to 1 GiB is for the engine's merges, which give back what they
+/// have read when they are done.
+pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Longest clean shutdown.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
