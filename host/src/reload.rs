@@ -1,4 +1,4 @@
-//! Signals, and the configuration file while the host runs.
+//! The configuration file while the host runs.
 //!
 //! SIGHUP or a changed file loads it anew. A file with a mistake changes nothing and
 //! says so; what a restart alone can change is named.
@@ -7,35 +7,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tidegate_core::errors::chain;
+use tokio::signal::unix::SignalKind;
 
 use crate::config::{Config, ConfigSource};
 use crate::plugin_file::{Stamp, stamp};
 use crate::plugins::PluginDesk;
-use tidegate_core::errors::chain;
+use crate::signals::Listener;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Resolves when the host is asked to end.
-pub(crate) async fn ended_by_signal() {
-    let mut interrupt = listener(SignalKind::interrupt());
-    let mut terminate = listener(SignalKind::terminate());
-    tokio::select! {
-        () = next(&mut interrupt) => {}
-        () = next(&mut terminate) => {}
-    }
-}
-
 /// Watches the configuration until the host ends.
 pub(crate) async fn watch(source: ConfigSource, first: Arc<Config>, desk: Arc<PluginDesk>) {
-    let mut hangup = listener(SignalKind::hangup());
+    let mut hangup = Listener::new(SignalKind::hangup());
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut current = first;
     let mut handled = stamp_of(source.path());
     let mut seen = handled;
     loop {
         let asked = tokio::select! {
-            () = next(&mut hangup) => true,
+            _ = hangup.next() => true,
             _ = looks.tick() => false,
         };
         let now = stamp_of(source.path());
@@ -78,19 +69,4 @@ async fn reload(source: &ConfigSource, current: Arc<Config>, desk: &PluginDesk) 
 
 fn stamp_of(path: Option<&Path>) -> Option<Stamp> {
     path.and_then(|path| stamp(path).ok())
-}
-
-fn listener(kind: SignalKind) -> Option<Signal> {
-    signal(kind)
-        .inspect_err(|error| tracing::warn!(?kind, %error, "this signal will not be heard"))
-        .ok()
-}
-
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
 }
