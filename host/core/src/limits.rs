@@ -113,7 +113,7 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of one API page where the caller does not say.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 
-/// Bytes of one page of the change log, unless one change alone is larger.
+/// Bytes of one page of anything, unless one row alone is larger.
 pub const PAGE_BYTES_MAX: usize = 4 * MIB;
 
 /// Rows that one filtered page may look at before it answers with what it has.

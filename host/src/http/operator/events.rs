@@ -68,11 +68,11 @@ fn row(row: &EventRow) -> Value {
         "partner_id": row.partner_id,
         "received_at": row.received.to_string(),
         "bytes": row.body_bytes,
-        "state": row.progress.state.code(),
-        "reason": reason(&row.progress.state),
-        "changes": row.progress.changes.len(),
-        "attempts": row.progress.attempts.len(),
-        "plugin": row.progress.plugin.map(|plugin| plugin.to_string()),
+        "state": row.state.code(),
+        "reason": reason(&row.state),
+        "changes": row.changes,
+        "attempts": row.attempts,
+        "plugin": row.plugin.map(|plugin| plugin.to_string()),
     })
 }
 

@@ -1,10 +1,12 @@
-//! Listing dead letters, newest first.
+//! Listing dead letters, newest first. A letter holds its event, so a page of large ones is
+//! short.
 
 use tidegate_core::ids::TaskId;
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX};
 use tidegate_core::ports::ReadError;
+use tidegate_core::task::TaskState;
 
-use super::Reader;
+use super::{Reader, json_bytes};
 use crate::codec::Record;
 use crate::dead::DeadLetter;
 use crate::engine::{Order, Span};
@@ -16,7 +18,8 @@ use crate::view::{Fault, View};
 pub struct DeadLetterPage {
     /// The letters.
     pub letters: Vec<DeadLetter>,
-    /// What to hand in as `before` for more.
+    /// What to hand in as `before` for more. A page may be shorter than was asked for, and
+    /// yet have a next one: its bytes are bounded.
     pub next: Option<TaskId>,
 }
 
@@ -51,13 +54,16 @@ fn read(view: &View, before: Option<TaskId>, limit: usize) -> Result<DeadLetterP
     let mut rows = view.rows(view.rooms.dead, span, Order::Descending)?;
     while let Some(row) = rows.next() {
         let (key, record) = row?;
-        if page.letters.len() >= limit || bytes >= 16 * PAGE_BYTES_MAX {
+        if page.letters.len() >= limit || bytes >= PAGE_BYTES_MAX {
             page.next = page.letters.last().map(|letter| letter.task.id);
             break;
         }
         bytes += record.len();
         let letter =
             DeadLetter::from_record(record).map_err(|source| rows.corrupt(&key, source))?;
+        if let TaskState::Dead { reason, .. } = &letter.task.state {
+            bytes += json_bytes(reason);
+        }
         page.letters.push(letter);
     }
     Ok(page)
