@@ -25,6 +25,7 @@ use crate::gate::Gate;
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
+use crate::reload::Reloads;
 use crate::rules::{CurrentRules, Rules};
 use crate::signals::EndSignals;
 use crate::system::{SystemChance, SystemClock, random_bytes};
@@ -170,6 +171,7 @@ struct Foundation {
     metrics: Arc<Metrics>,
     rules: Arc<CurrentRules>,
     desk: Arc<PluginDesk>,
+    reloads: Arc<Reloads>,
     journal: committer::JournalHandle,
     reader: tidegate_store::Reader,
     claims: Claims,
@@ -225,6 +227,7 @@ impl Foundation {
             metrics,
             rules,
             desk,
+            reloads: Arc::default(),
             journal,
             reader,
             claims,
@@ -241,6 +244,7 @@ impl Foundation {
             gate: self.gate.clone(),
             published: self.published.clone(),
             plugins: self.desk.clone(),
+            reloads: self.reloads.clone(),
             metrics: self.metrics.clone(),
             tokens,
             facts,
@@ -252,7 +256,8 @@ impl Foundation {
         let mut loops = JoinSet::new();
         loops.spawn(self.desk.clone().watch());
         loops.spawn(housekeeping::keep_store(self.journal.clone()));
-        loops.spawn(reload::watch(source, config.clone(), self.desk.clone()));
+        let (desk, reloads) = (self.desk.clone(), self.reloads.clone());
+        loops.spawn(reload::watch(source, config.clone(), desk, reloads));
         if let Some(dir) = config.store.dir.clone() {
             let reserve = config.store.reserve_bytes;
             let (gate, bell) = (self.gate.clone(), self.bell.clone());
@@ -343,7 +348,8 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(options).map_err(ServeError::Runtime)?;
-    tracing::info!(facts = ?runtime.facts(), "plugin runtime");
+    let kernel = runtime.facts();
+    tracing::info!(pagemap_scan = kernel.pagemap_scan, "plugin runtime");
     Ok(runtime)
 }
 

@@ -224,6 +224,7 @@ async fn an_event_shows_its_request_and_what_became_of_it() {
     let event = world.get("/v1/events/evt_0000000000000001").await.json();
     for (pointer, expected) in [
         ("/method", json!("POST")),
+        ("/url_path", json!("/in/tide/acme")),
         ("/body", json!("{}")),
         ("/body_bytes", json!(2)),
         ("/body_authenticated", json!("none")),

@@ -9,7 +9,7 @@ use super::check_table;
 use crate::http::world::{SECRET, World, ask};
 
 #[tokio::test]
-async fn dead_letters_and_closed_connections_are_problems() {
+async fn a_closed_connection_is_a_problem_and_a_dead_letter_is_counted() {
     let world = World::new().await;
     world.event("d-1").await;
     let reason = "not JSON".to_owned();
@@ -25,7 +25,7 @@ async fn dead_letters_and_closed_connections_are_problems() {
     let status = world.get("/v1/status").await.json();
     assert_eq!(status["events"]["dead"], 1);
     let problems = status["problems"].to_string();
-    assert!(problems.contains("1 dead letter"), "{problems}");
+    assert!(!problems.contains("dead letter"), "{problems}");
     assert!(
         problems.contains("connection bare/acme takes no webhooks"),
         "{problems}"
@@ -68,6 +68,38 @@ async fn connections_and_connectors_say_what_is_missing() {
 }
 
 #[tokio::test]
+async fn connections_say_when_they_were_last_heard_of() {
+    let world = World::new().await;
+    world.event("d-1").await;
+    let page = world.get("/v1/connections?connector=tide").await.json();
+    let event = world.get("/v1/events/evt_0000000000000001").await.json();
+    assert_eq!(page["items"][0]["last_event_at"], event["received_at"]);
+    assert_eq!(page["items"][1]["last_event_at"], Value::Null);
+    let one = world.get("/v1/connections/tide/acme").await.json();
+    assert_eq!(one["last_event_at"], event["received_at"]);
+}
+
+#[tokio::test]
+async fn a_refused_configuration_file_is_a_problem_until_it_is_corrected() {
+    let world = World::new().await;
+    let missing = crate::config::ConfigSource::new(Some("/nowhere/t.toml".into()));
+    let error = missing.load().unwrap_err();
+    let problems = async || world.get("/v1/status").await.json()["problems"].to_string();
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    world.host.reloads.note(Some((now, &error)));
+    let told = problems().await;
+    for words in [
+        "refused at 2026-01-01T00:00:00Z",
+        "/nowhere/t.toml",
+        "tidegate check",
+    ] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    world.host.reloads.note(None);
+    assert!(!problems().await.contains("refused at"));
+}
+
+#[tokio::test]
 async fn refusals_are_shown_to_the_operator() {
     let world = World::new().await;
     let forged = "POST /in/tide/acme HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
@@ -75,6 +107,14 @@ async fn refusals_are_shown_to_the_operator() {
     let page = world.get("/v1/connections/tide/acme/refusals").await.json();
     assert_eq!(page["items"][0]["code"], "signature_missing");
     assert_eq!(page["items"][0]["path"], "/in/tide/acme");
+    let status = world.get("/v1/status").await.json();
+    let refused = &status["ingress"]["refused_last_hour"];
+    assert_eq!(refused.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&refused[0]["path"], &refused[0]["count"]),
+        (&json!("/in/tide/acme"), &json!(1))
+    );
+    assert_eq!(refused[0]["code"], "signature_missing");
 }
 
 #[tokio::test]
