@@ -1,10 +1,9 @@
 //! Whether the store takes anything just now, and if not, why.
 //!
 //! One word shared by ingress (which answers 503), the committer (which latches), the
-//! disk watch and readiness. A latch and a shutdown never open again.
+//! disk watch, workers and readiness. A latch and a shutdown never open again.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_core::ports::NotStored;
 use tokio::sync::watch;
@@ -117,9 +116,49 @@ impl Gate {
     }
 }
 
+/// Latches the gate if the thread that holds it panics: without that thread the host would
+/// stay up and not do its work, where a restart would.
+#[derive(Debug)]
+pub(crate) struct LatchOnPanic {
+    gate: Arc<Gate>,
+    reason: &'static str,
+}
+
+impl LatchOnPanic {
+    /// For a thread, held as long as it runs.
+    pub(crate) fn new(gate: &Arc<Gate>, reason: &'static str) -> Self {
+        Self {
+            gate: gate.clone(),
+            reason,
+        }
+    }
+}
+
+impl Drop for LatchOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.gate.latch(self.reason.into());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_panics_latches_the_gate_and_one_that_ends_does_not() {
+        let gate = Arc::new(Gate::new());
+        drop(LatchOnPanic::new(&gate, "it panicked"));
+        assert_eq!(gate.admits(), Ok(()));
+        let held = gate.clone();
+        let thread = std::thread::spawn(move || {
+            let _latch = LatchOnPanic::new(&held, "it panicked");
+            panic!("as a test");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(gate.admits(), Err(NotStored::Latched));
+    }
 
     #[test]
     fn a_latch_is_for_good() {

@@ -13,6 +13,7 @@ use crate::committer::JournalHandle;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
+use crate::reload::Reloads;
 use crate::rules::CurrentRules;
 use crate::tokens::Tokens;
 
@@ -31,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) published: watch::Receiver<ChangeSeq>,
     /// Plugins: which serve, which were refused, consent.
     pub(crate) plugins: Arc<PluginDesk>,
+    /// Whether the configuration file is what runs.
+    pub(crate) reloads: Arc<Reloads>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Who may use the operator API.

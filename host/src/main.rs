@@ -5,6 +5,7 @@
 mod cli;
 mod committer;
 mod config;
+mod ending;
 mod gate;
 mod host;
 mod housekeeping;
@@ -16,6 +17,7 @@ mod plugins;
 mod reload;
 mod rules;
 mod serve;
+mod signals;
 mod system;
 mod tokens;
 mod workers;
@@ -32,7 +34,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_runtime::{Runtime, RuntimeOptions};
 
 use crate::cli::{Cli, Command, Exit, GlobalArgs, ServeArgs, World};
-use crate::serve::Ended;
+use crate::ending::Ended;
 use crate::system::SystemClock;
 
 /// Small allocations from many threads are most of what ingress and the committer do

@@ -85,16 +85,32 @@ impl Kept {
         self.dir.join(format!("{name}.wasm"))
     }
 
-    /// Keeps a copy, whole or not at all.
+    /// Keeps a copy, whole or not at all, and through a loss of power. Waits for the disk.
     pub(crate) fn put(&self, name: &ConnectorName, wasm: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+        if !self.dir.exists() {
+            fs::create_dir_all(&self.dir)?;
+            self.dir.parent().map_or(Ok(()), sync_folder)?;
+        }
         let path = self.path(name);
         let unfinished = path.with_extension("wasm.new");
         let mut file = File::create(&unfinished)?;
         file.write_all(wasm)?;
         file.sync_all()?;
-        fs::rename(&unfinished, &path)
+        fs::rename(&unfinished, &path)?;
+        sync_folder(&self.dir)
     }
+}
+
+/// Makes what was done to the names in a folder durable: a file that was synced and then
+/// renamed is under its old name until its folder is synced, too.
+fn sync_folder(dir: &Path) -> io::Result<()> {
+    // The parent of a relative path may be empty, which is this folder.
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -111,7 +127,16 @@ mod tests {
         kept.put(&name, b"other").unwrap();
         assert_eq!(read(&kept.path(&name)).unwrap(), "other");
         assert_ne!(stamp(&kept.path(&name)).unwrap(), first);
+        let names = fs::read_dir(&dir).unwrap();
+        assert_eq!(names.count(), 1, "nothing unfinished is left");
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn folders_are_synced_wherever_they_are() {
+        sync_folder(Path::new("")).unwrap();
+        sync_folder(&std::env::temp_dir()).unwrap();
+        assert!(sync_folder(Path::new("/nowhere")).is_err());
     }
 
     #[test]

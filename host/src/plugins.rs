@@ -12,16 +12,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_core::descriptor::Descriptor;
+use tidegate_core::errors::chain;
 use tidegate_core::grant::Grant;
 use tidegate_core::ids::{ConnectorName, PluginDigest};
-use tidegate_core::ports::{Clock, NotStored, ReadError};
-use tidegate_core::time::Timestamp;
+use tidegate_core::ports::{Clock, NotStored};
 use tidegate_runtime::Runtime;
 use tidegate_store::{Reader, Submission};
 use tokio::sync::Mutex;
@@ -29,84 +30,16 @@ use tokio::sync::Mutex;
 use crate::committer::JournalHandle;
 use crate::config::Config;
 use crate::plugin_file::{self, Kept, Stamp};
-use crate::rules::{CurrentRules, Rules, Seat, Serving};
+use crate::rules::{CurrentRules, Rules, Serving};
 use crate::system::SystemClock;
-use tidegate_core::errors::chain;
+
+mod standing;
+
+use standing::{AdmitError, Candidate};
+pub(crate) use standing::{ConsentError, Pending, PluginStanding};
 
 /// How often a plugin file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// How a connector's plugin stands, for people and programs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PluginStanding {
-    /// The configured file.
-    pub(crate) path: Option<PathBuf>,
-    /// The version that serves.
-    pub(crate) serving: Option<(Serving, Timestamp)>,
-    /// What the configured file holds instead, where it does not serve.
-    pub(crate) pending: Option<Pending>,
-}
-
-/// A plugin file that does not serve.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    /// Its digest, where it could be read.
-    pub(crate) digest: Option<PluginDigest>,
-    /// Why it does not serve.
-    pub(crate) problem: String,
-    /// What it asks for beyond the grant.
-    pub(crate) differences: Vec<String>,
-    /// What to do.
-    pub(crate) fix: String,
-    /// The version itself, where consent alone is missing.
-    candidate: Option<Candidate>,
-}
-
-/// A loaded version that is not yet accepted.
-#[derive(Clone, Debug)]
-struct Candidate {
-    serving: Serving,
-    wasm: Bytes,
-}
-
-/// Why consent could not be given.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConsentError {
-    /// No such connector.
-    #[error("there is no connector {name}")]
-    Unknown {
-        /// What was named.
-        name: ConnectorName,
-    },
-    /// Nothing waits for consent.
-    #[error("no plugin of connector {name} waits for consent")]
-    NothingPending {
-        /// Which connector.
-        name: ConnectorName,
-    },
-    /// The grant could not be stored.
-    #[error("could not store the grant of connector {name}")]
-    NotStored {
-        /// Which connector.
-        name: ConnectorName,
-        /// Why not.
-        #[source]
-        source: NotStored,
-    },
-}
-
-/// Why a candidate was not accepted.
-#[derive(Debug, thiserror::Error)]
-enum AdmitError {
-    #[error("it asks for more, or other, than was granted")]
-    Wider(Vec<String>),
-    #[error("the stored grant could not be read")]
-    Read(#[source] ReadError),
-    #[error("the stored grant is damaged: {0}")]
-    Damaged(String),
-    #[error("the grant could not be stored")]
-    NotStored(#[source] NotStored),
-}
 
 /// The plugin desk.
 #[derive(Debug)]
@@ -286,14 +219,14 @@ impl PluginDesk {
     async fn offer(&self, name: &ConnectorName, candidate: Candidate) {
         let digest = candidate.serving.plugin.digest();
         match self.admit(name, &candidate.serving.descriptor).await {
-            Ok(()) => self.seat(name, candidate),
+            Ok(()) => self.seat(name, candidate).await,
             Err(AdmitError::Wider(differences)) => self.set_aside(
                 name,
                 Pending {
                     digest: Some(digest),
                     problem: AdmitError::Wider(Vec::new()).to_string(),
                     differences,
-                    fix: format!("if that is wanted: tidegate connectors consent {name}"),
+                    fix: format!("if that is wanted: tidegate connectors consent {name} {digest}"),
                     candidate: Some(candidate),
                 },
             ),
@@ -303,8 +236,9 @@ impl PluginDesk {
                     digest: Some(digest),
                     problem: chain(&error),
                     differences: Vec::new(),
-                    fix: "see the store's state in `tidegate status`".into(),
-                    candidate: Some(candidate),
+                    fix: "see the store's state in `tidegate status`; when it is well again, touch the file and it is looked at anew".into(),
+                    // What was not compared with the grant cannot be consented to.
+                    candidate: None,
                 },
             ),
         }
@@ -338,24 +272,25 @@ impl PluginDesk {
         self.journal.submit(submission).await.map(|_| ())
     }
 
-    /// An operator agrees to what the waiting version asks for.
-    pub(crate) async fn consent(&self, name: &ConnectorName) -> Result<(), ConsentError> {
+    /// An operator agrees to what the waiting version asks for, having read what the
+    /// version with that digest does.
+    pub(crate) async fn consent(
+        &self,
+        name: &ConnectorName,
+        read: PluginDigest,
+    ) -> Result<(), ConsentError> {
         let desk = self.desk.lock().await;
-        let pending = match self.standings().remove(name) {
-            Some(standing) => standing.pending,
-            None => return Err(ConsentError::Unknown { name: name.clone() }),
-        };
-        let candidate = pending
-            .and_then(|pending| pending.candidate)
-            .ok_or_else(|| ConsentError::NothingPending { name: name.clone() })?;
+        let standing = self.standings().remove(name);
+        let standing = standing.ok_or_else(|| ConsentError::Unknown { name: name.clone() })?;
+        let candidate = standing.agreed(name, read)?;
         self.grant(name, &candidate.serving.descriptor)
             .await
             .map_err(|source| ConsentError::NotStored {
                 name: name.clone(),
                 source,
             })?;
-        tracing::info!(connector = %name, "a wider grant was consented to");
-        self.seat(name, candidate);
+        tracing::info!(connector = %name, digest = %read, "a wider grant was consented to");
+        self.seat(name, candidate).await;
         self.publish(&desk.config);
         Ok(())
     }
@@ -387,11 +322,9 @@ impl PluginDesk {
         }
     }
 
-    fn seat(&self, name: &ConnectorName, candidate: Candidate) {
+    async fn seat(&self, name: &ConnectorName, candidate: Candidate) {
         let digest = candidate.serving.plugin.digest();
-        if let Some(kept) = &self.kept
-            && let Err(error) = kept.put(name, &candidate.wasm)
-        {
+        if let Err(error) = self.keep(name.clone(), candidate.wasm).await {
             tracing::warn!(connector = %name, error = chain(&error), "no copy of the plugin could be kept: a restart beside a bad file would find no version to serve");
         }
         let now = SystemClock.now();
@@ -400,6 +333,17 @@ impl PluginDesk {
             standing.pending = None;
         });
         tracing::info!(connector = %name, %digest, "plugin serves");
+    }
+
+    /// Keeps a copy, on a thread that may wait for the disk.
+    async fn keep(&self, name: ConnectorName, wasm: Bytes) -> io::Result<()> {
+        let Some(kept) = self.kept.clone() else {
+            return Ok(());
+        };
+        let keeping = tokio::task::spawn_blocking(move || kept.put(&name, &wasm));
+        keeping
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     fn set_aside(&self, name: &ConnectorName, pending: Pending) {
@@ -436,20 +380,5 @@ impl PluginDesk {
             .into_iter()
             .map(|(name, standing)| (name, standing.seat()));
         self.rules.replace(Rules::build(config, &seats.collect()));
-    }
-}
-
-impl PluginStanding {
-    fn seat(self) -> Seat {
-        match (self.serving, self.path) {
-            (Some((serving, _)), _) => Seat::Serving(serving),
-            (None, None) => Seat::Empty,
-            (None, Some(path)) => Seat::Unavailable {
-                reason: self.pending.map_or_else(
-                    || format!("{} is not loaded yet", path.display()),
-                    |pending| pending.problem,
-                ),
-            },
-        }
     }
 }

@@ -1,41 +1,87 @@
-//! Signals, and the configuration file while the host runs.
+//! The configuration file while the host runs.
 //!
 //! SIGHUP or a changed file loads it anew. A file with a mistake changes nothing and
-//! says so; what a restart alone can change is named.
+//! says so in log and status; what a restart alone can change is named.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tidegate_core::errors::chain;
+use tidegate_core::ports::Clock as _;
+use tidegate_core::time::Timestamp;
+use tokio::signal::unix::SignalKind;
 
-use crate::config::{Config, ConfigSource};
+use crate::config::{Config, ConfigSource, LoadError};
 use crate::plugin_file::{Stamp, stamp};
 use crate::plugins::PluginDesk;
-use tidegate_core::errors::chain;
+use crate::signals::Listener;
+use crate::system::SystemClock;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Resolves when the host is asked to end.
-pub(crate) async fn ended_by_signal() {
-    let mut interrupt = listener(SignalKind::interrupt());
-    let mut terminate = listener(SignalKind::terminate());
-    tokio::select! {
-        () = next(&mut interrupt) => {}
-        () = next(&mut terminate) => {}
+/// How the file stands against what runs, for status.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    refused: Mutex<Option<RefusedFile>>,
+}
+
+/// A configuration file that was not taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedFile {
+    /// When it was read.
+    pub(crate) at: Timestamp,
+    /// Its first mistake, and how many more there are.
+    pub(crate) reason: String,
+}
+
+impl Reloads {
+    /// The file that is there now, where it was refused.
+    pub(crate) fn refused(&self) -> Option<RefusedFile> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What became of the file that was read last.
+    pub(crate) fn note(&self, refused: Option<(Timestamp, &LoadError)>) {
+        let refused = refused.map(|(at, error)| RefusedFile {
+            at,
+            reason: reason(error),
+        });
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+}
+
+fn reason(error: &LoadError) -> String {
+    let LoadError::Problems(problems) = error else {
+        return chain(error);
+    };
+    let [first, more @ ..] = problems.as_slice() else {
+        return chain(error);
+    };
+    match more.len() + problems.unlisted() {
+        0 => first.to_string(),
+        more => format!("{first} (and {more} more)"),
     }
 }
 
 /// Watches the configuration until the host ends.
-pub(crate) async fn watch(source: ConfigSource, first: Arc<Config>, desk: Arc<PluginDesk>) {
-    let mut hangup = listener(SignalKind::hangup());
+pub(crate) async fn watch(
+    source: ConfigSource,
+    first: Arc<Config>,
+    desk: Arc<PluginDesk>,
+    reloads: Arc<Reloads>,
+) {
+    let mut hangup = Listener::new(SignalKind::hangup());
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut current = first;
     let mut handled = stamp_of(source.path());
     let mut seen = handled;
     loop {
         let asked = tokio::select! {
-            () = next(&mut hangup) => true,
+            _ = hangup.next() => true,
             _ = looks.tick() => false,
         };
         let now = stamp_of(source.path());
@@ -44,15 +90,21 @@ pub(crate) async fn watch(source: ConfigSource, first: Arc<Config>, desk: Arc<Pl
         seen = now;
         if asked || changed {
             handled = now;
-            current = reload(&source, current, &desk).await;
+            current = reload(&source, current, &desk, &reloads).await;
         }
     }
 }
 
-async fn reload(source: &ConfigSource, current: Arc<Config>, desk: &PluginDesk) -> Arc<Config> {
+async fn reload(
+    source: &ConfigSource,
+    current: Arc<Config>,
+    desk: &PluginDesk,
+    reloads: &Reloads,
+) -> Arc<Config> {
     match source.load() {
         Ok(config) => {
             let config = Arc::new(config);
+            reloads.note(None);
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
             }
@@ -67,6 +119,7 @@ async fn reload(source: &ConfigSource, current: Arc<Config>, desk: &PluginDesk) 
             config
         }
         Err(error) => {
+            reloads.note(Some((SystemClock.now(), &error)));
             tracing::error!(
                 error = chain(&error),
                 "the new configuration is refused; the old one goes on"
@@ -80,17 +133,35 @@ fn stamp_of(path: Option<&Path>) -> Option<Stamp> {
     path.and_then(|path| stamp(path).ok())
 }
 
-fn listener(kind: SignalKind) -> Option<Signal> {
-    signal(kind)
-        .inspect_err(|error| tracing::warn!(?kind, %error, "this signal will not be heard"))
-        .ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.toml");
+        std::fs::write(&file, text).unwrap();
+        let loaded = ConfigSource::new(Some(file.clone())).load();
+        let reloads = Reloads::default();
+        reloads.note(loaded.as_ref().err().map(|error| (Timestamp::EPOCH, error)));
+        let got = reloads.refused().map(|refused| refused.reason);
+        let expected = expected.map(|expected| format!("{}:{expected}", file.display()));
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_refused_file_is_told_by_its_first_mistake() {
+        check("", None);
+        check(
+            "[store]\nreserve = \"much\"",
+            Some(
+                r#"2:1: store.reserve: "much" is not written as a number and a unit: "512KiB", "10MiB" or "1GiB""#,
+            ),
+        );
+        check(
+            "[storm]\n[ingress]\nlisten = 7\n",
+            Some("1:2: unknown key \"storm\" — did you mean \"store\"? (and 1 more)"),
+        );
     }
 }

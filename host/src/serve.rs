@@ -2,15 +2,14 @@
 //!
 //! Nothing is decided here. Order of starting: store, committer, runtime, plugins,
 //! listeners, workers; so that nothing is answered before it can be kept. Order of
-//! ending: no new events, requests in flight, workers, one last commit. What is cut
-//! short is durable and goes on at the next start.
+//! ending: no new events, requests and workers in flight, one last commit; `ending` says
+//! how long that may take. What is cut short is durable and goes on at the next start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tidegate_core::limits::DRAIN_TIMEOUT;
 use tidegate_core::ports::Clock;
 use tidegate_runtime::{Runtime, RuntimeError, RuntimeOptions};
 use tidegate_store::engine::{self, Engine, EngineError};
@@ -21,27 +20,21 @@ use tokio::task::JoinSet;
 
 use crate::committer::{self, Listeners};
 use crate::config::{Config, ConfigSource, StoreEngine};
-use crate::gate::{Gate, GateState};
+use crate::ending::Ended;
+use crate::gate::Gate;
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
+use crate::reload::Reloads;
 use crate::rules::{CurrentRules, Rules};
+use crate::signals::EndSignals;
 use crate::system::{SystemChance, SystemClock, random_bytes};
 use crate::tokens::{Tokens, TokensError};
 use crate::workers::{self, Bell, Workshop};
-use crate::{housekeeping, http, logging, reload};
+use crate::{ending, housekeeping, http, logging, reload};
 
 /// Calls of `describe` that may run beside the mapping threads.
 const INSTANCES_FOR_LOADING: u32 = 8;
-
-/// How the host ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// As asked.
-    Clean,
-    /// The store failed; a restart recovers.
-    Latched,
-}
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +95,8 @@ pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeEr
             source,
         })?;
     let ended = runtime.block_on(serve(config, source));
-    runtime.shutdown_timeout(DRAIN_TIMEOUT);
+    // What still runs had its time; nothing of it was promised to anyone.
+    runtime.shutdown_background();
     ended
 }
 
@@ -148,25 +142,26 @@ async fn serve(config: Config, source: ConfigSource) -> Result<Ended, ServeError
     if let Some(warning) = host.facts.store_warning {
         tracing::warn!("{warning}");
     }
+    let mut signals = EndSignals::listen();
     announce(ingress_at, operator_at, &config);
 
-    let ended = wait_for_end(&foundation.gate, config.store.linger).await;
-    tracing::info!("ending: finishing what is in flight");
+    ending::wait(&foundation.gate, config.store.linger, signals.next()).await;
+    tracing::info!("ending: finishing what is in flight; a second signal ends at once");
     foundation.gate.shut_down();
     stop.send_replace(true);
     drop(loops);
-    let drained = tokio::time::timeout(DRAIN_TIMEOUT, async {
-        while servers.join_next().await.is_some() {}
-    });
-    if drained.await.is_err() {
-        tracing::warn!("some connections did not end in time and were cut");
-        servers.abort_all();
+    let in_flight = async {
+        tokio::join!(end_servers(servers), foundation.end_workers(workers));
+    };
+    tokio::select! {
+        ended = ending::finish(&foundation.gate, in_flight, foundation.settle()) => Ok(ended),
+        signal = signals.next() => ending::at_once(signal),
     }
-    foundation.end_workers(workers).await;
-    if ended == Ended::Clean {
-        foundation.settle().await;
-    }
-    Ok(ended)
+}
+
+/// Waits for what the listeners have in flight; what is dropped with it is cut.
+async fn end_servers(mut servers: JoinSet<()>) {
+    while servers.join_next().await.is_some() {}
 }
 
 /// What stands before anything listens.
@@ -176,6 +171,7 @@ struct Foundation {
     metrics: Arc<Metrics>,
     rules: Arc<CurrentRules>,
     desk: Arc<PluginDesk>,
+    reloads: Arc<Reloads>,
     journal: committer::JournalHandle,
     reader: tidegate_store::Reader,
     claims: Claims,
@@ -231,6 +227,7 @@ impl Foundation {
             metrics,
             rules,
             desk,
+            reloads: Arc::default(),
             journal,
             reader,
             claims,
@@ -247,6 +244,7 @@ impl Foundation {
             gate: self.gate.clone(),
             published: self.published.clone(),
             plugins: self.desk.clone(),
+            reloads: self.reloads.clone(),
             metrics: self.metrics.clone(),
             tokens,
             facts,
@@ -258,10 +256,12 @@ impl Foundation {
         let mut loops = JoinSet::new();
         loops.spawn(self.desk.clone().watch());
         loops.spawn(housekeeping::keep_store(self.journal.clone()));
-        loops.spawn(reload::watch(source, config.clone(), self.desk.clone()));
+        let (desk, reloads) = (self.desk.clone(), self.reloads.clone());
+        loops.spawn(reload::watch(source, config.clone(), desk, reloads));
         if let Some(dir) = config.store.dir.clone() {
             let reserve = config.store.reserve_bytes;
-            loops.spawn(housekeeping::watch_disk(dir, reserve, self.gate.clone()));
+            let (gate, bell) = (self.gate.clone(), self.bell.clone());
+            loops.spawn(housekeeping::watch_disk(dir, reserve, gate, bell));
         }
         loops
     }
@@ -274,6 +274,7 @@ impl Foundation {
             rules: self.rules.clone(),
             chance: self.chance.clone(),
             bell: self.bell.clone(),
+            gate: self.gate.clone(),
         };
         workers::start(count, &workshop, &tokio::runtime::Handle::current()).map_err(|source| {
             ServeError::Thread {
@@ -292,9 +293,8 @@ impl Foundation {
                 }
             }
         });
-        if tokio::time::timeout(DRAIN_TIMEOUT, joined).await.is_err() {
-            tracing::warn!("a worker did not end in time; its task goes on at the next start");
-        }
+        // The threads are joined, or the host ends without them.
+        let _ = joined.await;
     }
 
     /// Waits until everything handed in is durable: an answered submission means that
@@ -348,7 +348,8 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(options).map_err(ServeError::Runtime)?;
-    tracing::info!(facts = ?runtime.facts(), "plugin runtime");
+    let kernel = runtime.facts();
+    tracing::info!(pagemap_scan = kernel.pagemap_scan, "plugin runtime");
     Ok(runtime)
 }
 
@@ -409,25 +410,5 @@ fn announce(ingress: SocketAddr, operator: SocketAddr, config: &Config) {
     )]
     {
         println!("ready ingress=http://{ingress} operator=http://{operator}");
-    }
-}
-
-/// Waits for a signal, or for the store's latch and its linger time.
-async fn wait_for_end(gate: &Gate, linger: std::time::Duration) -> Ended {
-    let mut states = gate.watch();
-    let latched = async {
-        // The gate lives as long as the host.
-        let _ = states
-            .wait_for(|state| matches!(state, GateState::Latched { .. }))
-            .await;
-        tracing::error!(
-            linger_s = linger.as_secs(),
-            "reads go on for a while, then the host ends so that a restart can recover the store"
-        );
-        tokio::time::sleep(linger).await;
-    };
-    tokio::select! {
-        () = reload::ended_by_signal() => Ended::Clean,
-        () = latched => Ended::Latched,
     }
 }

@@ -3,18 +3,25 @@
 //! A plugin runs on the worker's own thread, so the number of threads bounds the
 //! number of guests at work. Stopping finishes the call at hand and releases the rest
 //! of the claim; nothing is lost, since a claim is only memory.
+//!
+//! What is mapped is written, so nothing is claimed while the gate is not open. A panic
+//! in an attempt fails that attempt and the worker goes on; one outside of an attempt
+//! leaves a host that maps less and less, so it latches the gate and the host ends.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidegate_core::limits::CLAIM_BATCH_MAX;
-use tidegate_core::ports::{Claimed, Clock};
-use tidegate_flow::map::{MapPorts, map};
+use tidegate_core::ports::{Chance, Claimed, Clock, Events, Journal, Routes};
+use tidegate_flow::map::{MapError, MapPorts, break_off, map};
 use tidegate_store::{Claims, Reader};
 use tokio::runtime::Handle;
 
 use crate::committer::JournalHandle;
+use crate::gate::{Gate, LatchOnPanic};
 use crate::rules::CurrentRules;
 use crate::system::{SystemChance, SystemClock};
 use tidegate_core::errors::chain;
@@ -79,6 +86,14 @@ pub(crate) struct Workshop {
     pub(crate) rules: Arc<CurrentRules>,
     pub(crate) chance: Arc<SystemChance>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl Workshop {
+    /// Whether work may be begun: an attempt ends with a write, however low the disk.
+    fn is_open(&self) -> bool {
+        self.gate.admits().is_ok() && !self.bell.stopping()
+    }
 }
 
 /// Longest sleep of a worker that hears nothing.
@@ -101,8 +116,13 @@ pub(crate) fn start(
 }
 
 fn work(shop: &Workshop, handle: &Handle) {
+    let _latch = LatchOnPanic::new(&shop.gate, "a worker's thread panicked");
     while !shop.bell.stopping() {
         let heard = shop.bell.rings();
+        if !shop.is_open() {
+            shop.bell.wait(heard, NAP_MAX);
+            continue;
+        }
         let now = SystemClock.now();
         match shop.claims.claim(CLAIM_BATCH_MAX, now) {
             Ok(claimed) if claimed.is_empty() => {
@@ -134,11 +154,11 @@ fn run(shop: &Workshop, handle: &Handle, claimed: Vec<Claimed>) {
     let mut claimed = claimed.into_iter();
     for task in claimed.by_ref() {
         let id = task.id();
-        if let Err(error) = handle.block_on(map(task, &ports)) {
+        if let Err(error) = attempt(task, handle, &ports) {
             tracing::debug!(task = %id, error = chain(&error), "an attempt was not handed in");
             shop.claims.release(id);
         }
-        if shop.bell.stopping() {
+        if !shop.is_open() {
             break;
         }
     }
@@ -146,3 +166,39 @@ fn run(shop: &Workshop, handle: &Handle, claimed: Vec<Claimed>) {
         shop.claims.release(task.id());
     }
 }
+
+/// One attempt. A panic in it, ours or a library's, is that attempt's failure: its event
+/// is tried again by schedule and ends as a dead letter, like after any other.
+fn attempt<R, E, J, C, H>(
+    claimed: Claimed,
+    handle: &Handle,
+    ports: &MapPorts<'_, R, E, J, C, H>,
+) -> Result<(), MapError>
+where
+    R: Routes,
+    E: Events,
+    J: Journal,
+    C: Clock,
+    H: Chance,
+{
+    let (kept, started) = (claimed.clone(), ports.clock.now());
+    // What the ports share is whole after a panic: every lock there is taken as it is.
+    let tried = catch_unwind(AssertUnwindSafe(|| handle.block_on(map(claimed, ports))));
+    tried.unwrap_or_else(|panic| {
+        let why = words(&*panic);
+        tracing::error!(task = %kept.id(), panic = why, "an attempt panicked: a fault of the host, please report it");
+        handle.block_on(break_off(kept, started, why, ports))
+    })
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without words")
+}
+
+#[cfg(test)]
+mod tests;

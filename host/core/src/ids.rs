@@ -37,6 +37,12 @@ pub enum InvalidName {
         /// What was given, shortened.
         name: String,
     },
+    /// Not a plugin's digest.
+    #[error("digest {name:?} is not written as sha256: and 64 hexadecimal digits")]
+    Digest {
+        /// What was given, shortened.
+        name: String,
+    },
     /// Not a connection's name.
     #[error("connection {name:?} is not written as connector/account, like github/acme")]
     Connection {
@@ -298,6 +304,20 @@ impl PluginDigest {
     }
 }
 
+impl FromStr for PluginDigest {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let mut digest = [0; 32];
+        text.strip_prefix("sha256:")
+            .and_then(|digits| hex::decode_to_slice(digits, &mut digest).ok())
+            .map(|()| Self(digest))
+            .ok_or_else(|| InvalidName::Digest {
+                name: shortened(text),
+            })
+    }
+}
+
 impl fmt::Display for PluginDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", hex::encode(self.0))
@@ -329,6 +349,15 @@ mod tests {
         check_connection("github/a/b", false);
         check_connection("github/a\nb", false);
         check_connection("9hub/a", false);
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_shown() {
+        let digest = PluginDigest::new([0xa7; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for wrong in ["", "sha256:", "sha256:a7", &digest.to_string()[7..]] {
+            assert!(wrong.parse::<PluginDigest>().is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of one API page where the caller does not say.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 
-/// Bytes of one page of the change log, unless one change alone is larger.
+/// Bytes of one page of anything, unless one row alone is larger.
 pub const PAGE_BYTES_MAX: usize = 4 * MIB;
 
 /// Rows that one filtered page may look at before it answers with what it has.
@@ -168,8 +168,13 @@ pub const ALERT_EXCERPT_BYTES_MAX: usize = 512;
 /// Most alert channels.
 pub const ALERT_CHANNELS_MAX: usize = 64;
 
-/// Free disk below which nothing is acknowledged.
-pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+/// Free disk below which nothing is acknowledged and nothing is mapped. What is written
+/// after that has to fit: up to 512 MiB that stand in the default engine's journals are
+/// written once more as tables before the journals go, and a journal of 64 MiB may have
+/// been begun; what was admitted before is 64 MiB of bodies and a batch of 4 MiB. Of
+/// these 644 MiB the rest to 1 GiB is for the engine's merges, which give back what they
+/// have read when they are done.
+pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Longest clean shutdown.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

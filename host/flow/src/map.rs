@@ -15,6 +15,7 @@ use tidegate_core::ports::{
 use tidegate_core::retry::RetryPolicy;
 use tidegate_core::setback::setback;
 use tidegate_core::task::{Attempt, DeadCause, STOPS_MAX, TaskKind, TaskState, Try, Work};
+use tidegate_core::time::Timestamp;
 
 /// What the step needs from the world.
 #[derive(Debug)]
@@ -78,6 +79,42 @@ where
             Err(error) => Tally::unreadable(&chain(&error)),
         }
     };
+    hand_in(claimed, (event, tried), started, tally, ports).await
+}
+
+/// Hands in an attempt that broke off in the host itself, after which nothing is known of
+/// it. It is tried again by schedule, since the next version of whatever broke may not.
+pub async fn break_off<R, E, J, C, H>(
+    claimed: Claimed,
+    started: Timestamp,
+    why: &str,
+    ports: &MapPorts<'_, R, E, J, C, H>,
+) -> Result<(), MapError>
+where
+    J: Journal,
+    C: Clock,
+    H: Chance,
+{
+    let (event, _, _, tried) = map_task(&claimed)?;
+    let tally = Tally::without_plugin(Ending::Failed(Failure::new(
+        FailureClass::TRANSIENT,
+        format!("the host broke off the attempt: {why}"),
+    )));
+    hand_in(claimed, (event, tried), started, tally, ports).await
+}
+
+async fn hand_in<R, E, J, C, H>(
+    claimed: Claimed,
+    (event, tried): (EventId, Try),
+    started: Timestamp,
+    tally: Tally,
+    ports: &MapPorts<'_, R, E, J, C, H>,
+) -> Result<(), MapError>
+where
+    J: Journal,
+    C: Clock,
+    H: Chance,
+{
     let ended = ports.clock.now();
     let (end, failure) = match tally.ending {
         Ending::Ended(end) => (end, None),

@@ -164,7 +164,17 @@ pub(super) fn line(change: &Value) -> String {
         "/entity/id",
     ];
     let [seq, connection, operation, kind, id] = parts.map(|pointer| text(change, pointer));
-    format!("{seq:>8}  {connection}  {operation:<6}  {kind} {id}")
+    columns([&seq, &connection, &operation, &kind, &id])
+}
+
+/// What stands above such lines.
+pub(super) fn line_head() -> String {
+    columns(["SEQ", "CONNECTION", "OPERATION", "KIND", "ID"])
+}
+
+/// Of widths that hold mostly: what is to come is not known.
+fn columns([seq, connection, operation, kind, id]: [&str; 5]) -> String {
+    format!("{seq:>8}  {connection:<20}  {operation:<9}  {kind} {id}")
 }
 
 #[cfg(test)]
@@ -205,7 +215,11 @@ mod tests {
                             "entity": {"kind": "issue", "id": "acme/x#1"}});
         assert_eq!(
             line(&change),
-            "      12  github/acme  upsert  issue acme/x#1"
+            "      12  github/acme           upsert     issue acme/x#1"
+        );
+        assert_eq!(
+            line_head(),
+            "     SEQ  CONNECTION            OPERATION  KIND ID"
         );
     }
 }

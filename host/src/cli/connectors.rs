@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tidegate_core::ids::ConnectorName;
+use tidegate_core::ids::{ConnectorName, PluginDigest};
 
 use super::Exit;
 use super::api::Api;
@@ -19,8 +19,8 @@ use super::view::{list, text, tone};
 /// things waits, while the old one serves on, until it is consented to.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tidegate connectors\n  \
-    tidegate connectors consent github    # after reading what the new version asks for")]
+    tidegate connectors                           # names what a waiting version asks for\n  \
+    tidegate connectors consent github sha256:…   # to the version that was read")]
 pub(crate) struct ConnectorsArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -34,13 +34,16 @@ enum Action {
     Consent {
         /// The connector
         name: ConnectorName,
+        /// The digest of the version that you have read about, as `tidegate connectors`
+        /// names it; another one that waits by now is not consented to
+        digest: PluginDigest,
     },
 }
 
 pub(super) fn run(args: &ConnectorsArgs, api: &Api, output: &mut Output) -> Result<Exit, CliError> {
     match &args.action {
         None | Some(Action::List) => show_all(api, output)?,
-        Some(Action::Consent { name }) => consent(name, api, output)?,
+        Some(Action::Consent { name, digest }) => consent(name, *digest, api, output)?,
     }
     Ok(Exit::Done)
 }
@@ -122,13 +125,14 @@ fn write_pending(connector: &Value, output: &mut Output) -> Result<(), CliError>
     }
 }
 
-fn consent(name: &ConnectorName, api: &Api, output: &mut Output) -> Result<(), CliError> {
-    let answer = api.post(&Query::path(&[
-        "v1",
-        "connectors",
-        name.as_str(),
-        "consent",
-    ]))?;
+fn consent(
+    name: &ConnectorName,
+    digest: PluginDigest,
+    api: &Api,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let path = Query::path(&["v1", "connectors", name.as_str(), "consent"]);
+    let answer = api.post(&path.with("digest", digest.to_string()))?;
     if output.json() {
         return output.line(answer.text.trim());
     }

@@ -234,7 +234,8 @@ fn write_request(event: &Value, output: &mut Output) -> Result<(), CliError> {
         query if query.is_empty() => query,
         query => format!("?{query}"),
     };
-    let line = format!("{} {}{query}", text(event, "/method"), path_text(event));
+    let (method, path) = (text(event, "/method"), text(event, "/url_path"));
+    let line = format!("{method} {path}{query}");
     let line = output.paint(Tone::Bold, &plain(&line)).into_owned();
     output.line(format_args!("\n{line}"))?;
     for header in list(event, "/headers") {
@@ -248,25 +249,6 @@ fn write_request(event: &Value, output: &mut Output) -> Result<(), CliError> {
             "{} that are not text; --json has them as base64",
             bytes(number(event, "/body_bytes"))
         )),
-    }
-}
-
-/// A path stands as text, or as its segments after the account.
-fn path_text(event: &Value) -> String {
-    match event.get("path") {
-        Some(Value::Array(segments)) => {
-            segments
-                .iter()
-                .filter_map(Value::as_str)
-                .fold(String::from("/"), |path, segment| {
-                    if path == "/" {
-                        format!("/{segment}")
-                    } else {
-                        format!("{path}/{segment}")
-                    }
-                })
-        }
-        _ => text(event, "/path"),
     }
 }
 

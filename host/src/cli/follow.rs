@@ -53,6 +53,9 @@ async fn follow(api: &Api, query: &Query, since: u64, output: &mut Output) -> Re
         connected: false,
         failures: 0,
     };
+    if !output.json() {
+        output.line(changes::line_head())?;
+    }
     loop {
         let error = match reader.stream(api, query, output).await {
             Ok(()) => "the host ended the stream".to_owned(),

@@ -79,7 +79,8 @@ pub(crate) trait World {
     about = "The reliable half of every partner integration",
     long_about = "Tidegate receives partners' webhooks, verifies and stores them before it answers, has \
                   sandboxed plugins map them to change records, and keeps those in one change log.",
-    after_help = "Exit codes: 0 done · 1 the answer is no · 2 usage · 3 the store failed (serve).\n\
+    after_help = "Exit codes: 0 done · 1 the answer is no · 2 usage · 3 the store failed (serve) ·\n\
+                  128 + n ended at once by a second signal n (serve).\n\
                   Start with: tidegate check --print-default > tidegate.toml, then tidegate serve",
     arg_required_else_help = true,
     max_term_width = 100
@@ -171,11 +172,12 @@ pub(crate) enum ClientCommand {
 /// Run the host
 ///
 /// Runs until it is stopped (Ctrl-C, SIGTERM); what is in flight then is finished or left
-/// durable. Without a configuration file it starts with the embedded store in
+/// durable, within 20 s. A second signal ends it at once. Without a configuration file it starts with the embedded store in
 /// ./tidegate-data, webhooks on 127.0.0.1:8080 and the operator API on 127.0.0.1:8081.
 ///
 /// A SIGHUP or a change of the configuration file loads it again; a bad file changes
-/// nothing. Exit code 3 means that the store failed: start it again.
+/// nothing. Exit code 3 means that the store failed: start it again. One that a second signal
+/// ended exits with 128 and the signal's number.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidegate serve\n  \

@@ -14,8 +14,11 @@ use super::view::{age, bytes, counted, list, number, span, text, tone};
 
 /// Show how the running host does
 ///
-/// Store, listeners, events by state, the change log, and every problem that the host
-/// knows of with what to do about it. Exits with 1 where there is a problem.
+/// Store, listeners, refused webhooks, events by state, the change log, and every problem
+/// of the host with what to do about it.
+///
+/// Exits with 1 where the host has a problem. A dead letter or a refused webhook is shown
+/// and is none: the host is well, and an event or a partner needs someone.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tidegate status\n  tidegate status --json | jq .events.dead")]
 pub(crate) struct StatusArgs {}
@@ -54,6 +57,9 @@ fn write(status: &Value, now: Timestamp, output: &mut Output) -> Result<(), CliE
         Cell::text(text(status, "/store/warning")).tone(Tone::Attention),
     );
     facts.add("ingress", text(status, "/ingress/listen"));
+    for refused in list(status, "/ingress/refused_last_hour") {
+        facts.add_cell("", Cell::text(refused_text(refused)).tone(Tone::Attention));
+    }
     facts.add("operator", text(status, "/operator/listen"));
     facts.add("events", events_text(status, now));
     let dead = number(status, "/events/dead");
@@ -104,6 +110,16 @@ fn store_text(status: &Value) -> String {
         path if path.is_empty() => format!("{engine}, {size}"),
         path => format!("{engine} in {path}, {size}"),
     }
+}
+
+fn refused_text(refused: &Value) -> String {
+    let count = number(refused, "/count");
+    let more = match refused.pointer("/or_more").and_then(Value::as_bool) {
+        Some(true) => " or more",
+        _ => "",
+    };
+    let (path, code) = (text(refused, "/path"), text(refused, "/code"));
+    format!("{count}{more} refused at {path} in the last hour: {code}")
 }
 
 fn events_text(status: &Value, now: Timestamp) -> String {

@@ -158,6 +158,24 @@ problem  github: the plugin asks for more
 }
 
 #[test]
+fn consent_names_the_version_that_was_read() {
+    let host = Host::json(r#"{"name":"github","state":"serving","plugin":{"digest":"sha256:a7"}}"#);
+    let digest = format!("sha256:{}", "a7".repeat(32));
+    let said = say(&host, &["connectors", "consent", "github", &digest]);
+    assert_eq!(said.done.unwrap(), Exit::Done);
+    assert_eq!(said.answer, "github: granted; a7 is serving\n");
+    assert_eq!(
+        host.request().first().unwrap(),
+        &format!(
+            "POST /v1/connectors/github/consent?digest=sha256%3A{} HTTP/1.1",
+            "a7".repeat(32)
+        )
+    );
+    let without = ["tidegate", "connectors", "consent", "github"];
+    assert!(Cli::try_parse_from(without).is_err());
+}
+
+#[test]
 fn a_refusal_is_told_in_the_hosts_words() {
     let body =
         r#"{"type":"about:blank","title":"not found","status":404,"detail":"no event evt_1"}"#;

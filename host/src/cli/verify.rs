@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use tidegate_core::ids::ConnectionId;
 use tidegate_core::limits::INGRESS_BODIES_BYTES_MAX;
@@ -32,8 +32,10 @@ use crate::config::{ConfigSource, read_bounded};
 ///
 /// Exits with 0 where the request verifies, with 1 where it does not.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("measure").required(true).multiple(true).args(["connection", "scheme"])))]
 #[command(after_help = "Examples:\n  \
-    tidegate verify --connection github/acme --header 'X-Hub-Signature-256: sha256=…' --body request.json\n  \
+    tidegate verify --connection github/acme --body request.json \\\n      \
+    --header 'X-Hub-Signature-256: sha256=…'\n  \
     tidegate verify --scheme plugins/github.wasm --secret-env GITHUB_WEBHOOK_SECRET \\\n      \
     --header 'X-Hub-Signature-256: sha256=…' --body - < request.json\n  \
     tidegate verify --scheme scheme.json --secret-file key.txt --at 2026-01-31T08:00:00Z \\\n      \
@@ -42,7 +44,7 @@ use crate::config::{ConfigSource, read_bounded};
     has another signature.")]
 pub(crate) struct VerifyArgs {
     /// Use the scheme and the secrets of this connection in the configuration
-    #[arg(long, value_name = "CONNECTION", required_unless_present = "scheme")]
+    #[arg(long, value_name = "CONNECTION")]
     pub(super) connection: Option<ConnectionId>,
     /// Use this scheme: a JSON file with a scheme or a descriptor, or a plugin (.wasm)
     #[arg(long, value_name = "FILE")]
@@ -297,7 +299,22 @@ mod tests {
 
     #[test]
     fn a_scheme_or_a_connection_has_to_be_named() {
-        assert!(Cli::try_parse_from(["tidegate", "verify", "--body", "-"]).is_err());
+        let error = Cli::try_parse_from(["tidegate", "verify", "--body", "-"]).unwrap_err();
+        let said = error.to_string();
+        for option in ["--connection", "--scheme"] {
+            assert!(said.contains(option), "{option} is not in {said}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_fit_a_line() {
+        let mut command = <Cli as clap::CommandFactory>::command();
+        let help = command.find_subcommand_mut("verify").unwrap();
+        let help = help.render_long_help().to_string();
+        let (_, examples) = help.split_once("Examples:").unwrap();
+        for line in examples.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
     }
 
     #[test]

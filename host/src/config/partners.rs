@@ -151,13 +151,15 @@ fn connection_id(
         let connector = id.connector.as_str();
         let meant = document::nearest(connector, connectors.iter().map(ConnectorName::as_str));
         let hint = match meant {
-            Some(meant) => format!("did you mean \"{meant}/{}\"?", id.account),
-            None => format!("add [connectors.{connector}]"),
+            Some(meant) => format!(", or did you mean \"{meant}/{}\"?", id.account),
+            None => String::new(),
         };
         report.problem(
             entry.at,
             &entry.key,
-            format!("connector \"{connector}\" is not configured — {hint}"),
+            format!(
+                "connector \"{connector}\" is not configured — add [connectors.{connector}] with a plugin or a scheme{hint}"
+            ),
         );
     }
     Some(id)

@@ -196,7 +196,7 @@ secrets.webhook = "hunter2-hunter2"
         r#"tidegate.toml:2:1: ingress.listen: "8080" is not an address with a port, like "127.0.0.1:8080""#,
         r#"tidegate.toml:4:2: unknown key "polcy.retry" — did you mean "policy.retry"?"#,
         r#"tidegate.toml:8:1: policy.dedupe.window: "2d" is out of bounds: at least 4d, at most 3650d"#,
-        r#"tidegate.toml:10:14: connections."github/acme": connector "github" is not configured — add [connectors.github]"#,
+        r#"tidegate.toml:10:14: connections."github/acme": connector "github" is not configured — add [connectors.github] with a plugin or a scheme"#,
         r#"tidegate.toml:11:9: connections."github/acme".secrets.webhook: is not a reference: write "env:NAME" or "file:PATH"; a secret itself never stands in this file"#,
     ];
     assert_eq!(lines(&problems), expected);

@@ -13,6 +13,8 @@ use tidegate_core::signature::Refusal;
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
 
+use super::percent;
+
 /// How many are kept of each.
 const KEPT: usize = 32;
 
@@ -24,6 +26,19 @@ const QUIET: Duration = Duration::from_mins(1);
 pub(crate) struct Refused {
     pub(crate) at: Timestamp,
     pub(crate) refusal: Refusal,
+}
+
+/// What was refused at one path since some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedThere {
+    /// The path.
+    pub(crate) path: String,
+    /// How many requests.
+    pub(crate) count: usize,
+    /// Whether there may have been more, of which nothing is kept.
+    pub(crate) or_more: bool,
+    /// The last of them.
+    pub(crate) newest: Refused,
 }
 
 /// The last refusals of each configured path.
@@ -66,11 +81,51 @@ impl Refusals {
         newest_first(shelves.connections.get(id))
     }
 
+    /// At which paths something was refused since then, by path.
+    pub(crate) fn since(&self, since: Timestamp) -> Vec<RefusedThere> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = shelves
+            .connections
+            .iter()
+            .filter_map(|(id, shelf)| refused_there(own_path(id), shelf, since));
+        let shared = shelves
+            .connectors
+            .iter()
+            .filter_map(|(name, shelf)| refused_there(format!("/in/{name}"), shelf, since));
+        let mut all: Vec<_> = own.chain(shared).collect();
+        all.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        all
+    }
+
     /// Those at the path that all of a connector's accounts share, newest first.
     pub(crate) fn of_connector(&self, name: &ConnectorName) -> Vec<Refused> {
         let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         newest_first(shelves.connectors.get(name))
     }
+}
+
+/// The path of a connection's webhooks.
+pub(crate) fn own_path(id: &ConnectionId) -> String {
+    format!(
+        "/in/{}/{}",
+        id.connector,
+        percent::encode(id.account.as_str())
+    )
+}
+
+fn refused_there(
+    path: String,
+    shelf: &VecDeque<Refused>,
+    since: Timestamp,
+) -> Option<RefusedThere> {
+    let count = shelf.iter().filter(|refused| refused.at >= since).count();
+    let newest = shelf.back().filter(|_| count > 0)?.clone();
+    Some(RefusedThere {
+        path,
+        count,
+        or_more: count == KEPT,
+        newest,
+    })
 }
 
 fn newest_first(shelf: Option<&VecDeque<Refused>>) -> Vec<Refused> {
@@ -105,5 +160,15 @@ mod tests {
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept[0].refusal, Refusal::NoMatch { keys: 39 });
         assert_eq!(refusals.of_connector(&id.connector).len(), 1);
+
+        let counted = |since| -> Vec<_> {
+            let all = refusals.since(Timestamp::from_secs(since)).into_iter();
+            all.map(|there| (there.path, there.count, there.or_more))
+                .collect()
+        };
+        let (own, shared) = ("/in/github/acme".to_owned(), "/in/github".to_owned());
+        assert_eq!(counted(0), [(shared, 1, false), (own.clone(), 32, true)]);
+        assert_eq!(counted(61), [(own, 2, false)]);
+        assert_eq!(counted(123), []);
     }
 }

@@ -138,6 +138,7 @@ impl World {
             gate,
             published,
             plugins,
+            reloads: Arc::default(),
             metrics,
             tokens,
             facts,

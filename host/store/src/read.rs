@@ -3,7 +3,8 @@
 //! A reader works on the view of the moment it is asked, so a page is of one piece
 //! where the engine has snapshots. Where it has none, no record beyond the view's
 //! numbers is shown; what may change under a reader's eyes then is progress and the
-//! mirror. Every read is bounded in rows, and a filtered one in rows looked at.
+//! mirror. Every read is bounded in rows and in bytes, and a filtered one in rows looked
+//! at.
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ mod changes;
 mod dead;
 mod entities;
 mod events;
+mod latest;
 mod replays;
 mod sinks;
 
@@ -166,6 +168,16 @@ impl Events for Reader {
     fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
         Self::event(self, id)
     }
+}
+
+/// What a text takes in an answer: JSON escapes what a partner or a plugin wrote.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        0..0x20 | 0x7f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 fn is_known(view: &View, id: EventId) -> bool {

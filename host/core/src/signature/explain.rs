@@ -350,7 +350,12 @@ impl fmt::Display for Explanation {
             Ok(()) => writeln!(f, "verified")?,
             Err(refusal) => writeln!(f, "not verified: {refusal} ({})", refusal.code())?,
         }
-        writeln!(f, "algorithm  {}, {} secrets", self.algorithm, self.secrets)?;
+        let ending = if self.secrets == 1 { "" } else { "s" };
+        writeln!(
+            f,
+            "algorithm  {}, {} secret{ending}",
+            self.algorithm, self.secrets
+        )?;
         writeln!(f, "signature  {}", self.place)?;
         writeln!(f, "expected   {}", self.expected)?;
         for (characters, problem) in &self.received {

@@ -10,6 +10,7 @@ use super::*;
 use crate::change::{EntityRef, Operation, Origin, ProposedChange};
 use crate::failure::{Failure, FailureClass};
 use crate::sink::{MirrorWalk, PauseCause};
+use crate::task::Try;
 
 fn change(seq: u64, entity: u64) -> Change {
     Change {
@@ -271,6 +272,31 @@ fn a_sink_with_too_many_failures_is_paused_and_drains_before_it_goes_on() {
     );
     assert_eq!(window.standing().state, SinkState::Running);
     assert_eq!(window.task_room(0, at(0)), 1);
+}
+
+#[test]
+fn a_replayed_delivery_waits_for_what_is_on_its_way_and_is_looked_up() {
+    let mut window = window(1, 4);
+    offer(&mut window, &[2, 1, 1]);
+    let replayed = Delivery {
+        sink: "app".parse().unwrap(),
+        seq: ChangeSeq::new(1),
+        connection: "github/acme".parse().unwrap(),
+        entity: change(1, 1).change.entity,
+        forced: false,
+    };
+    assert_eq!(go(&mut window, 0, &Ok(())), [1]);
+    let flying = window.next(at(0)).unwrap();
+    let tried = Try {
+        attempt: 1,
+        limited_since: None,
+    };
+    assert!(window.begin_task(&replayed, tried).is_none());
+    window.finished(flying, vec![Ok(())], &by(0, &RetryPolicy::default()));
+    let run = window.begin_task(&replayed, tried).unwrap();
+    assert!(run.is_unsure());
+    // The later change of its entity waits for it.
+    assert!(window.next(at(0)).is_none());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -150,6 +150,18 @@ fn finish<F: Future>(future: F) -> F::Output {
     }
 }
 
+fn ports(world: &World) -> MapPorts<'_, World, World, World, World, World> {
+    static RETRY: LazyLock<RetryPolicy> = LazyLock::new(RetryPolicy::default);
+    MapPorts {
+        routes: world,
+        events: world,
+        journal: world,
+        clock: world,
+        chance: world,
+        retry: &RETRY,
+    }
+}
+
 #[track_caller]
 fn check(world: &World, attempt: u32, expect: &str) -> Completion {
     check_claim(world, claim(attempt), expect)
@@ -157,15 +169,7 @@ fn check(world: &World, attempt: u32, expect: &str) -> Completion {
 
 #[track_caller]
 fn check_claim(world: &World, claimed: Claimed, expect: &str) -> Completion {
-    let ports = MapPorts {
-        routes: world,
-        events: world,
-        journal: world,
-        clock: world,
-        chance: world,
-        retry: &RetryPolicy::default(),
-    };
-    finish(map(claimed, &ports)).unwrap();
+    finish(map(claimed, &ports(world))).unwrap();
     let completion = world.completions.lock().unwrap().pop().unwrap();
     let got = match &completion.end {
         End::Mapped {
@@ -289,21 +293,39 @@ fn an_event_that_cannot_be_read_does_not_wait_for_ever() {
 }
 
 #[test]
+fn an_attempt_that_broke_off_is_tried_again_and_not_for_ever() {
+    let world = world(None);
+    let broken = |attempt| {
+        finish(break_off(
+            claim(attempt),
+            Timestamp::from_secs(99),
+            "index out of bounds",
+            &ports(&world),
+        ))
+        .unwrap();
+        world.completions.lock().unwrap().pop().unwrap()
+    };
+    let first = broken(1);
+    assert!(
+        matches!(first.end, End::Again(again) if again.attempt == 2),
+        "{first:?}"
+    );
+    assert_eq!(first.attempt.took, Duration::from_secs(1));
+    assert_eq!(
+        first.attempt.failure.unwrap().to_string(),
+        "transient: the host broke off the attempt: index out of bounds"
+    );
+    assert!(matches!(broken(8).end, End::Park { .. }));
+}
+
+#[test]
 fn other_work_is_not_touched() {
     let world = world(None);
     let mut claimed = claim(1);
     claimed.task.kind = TaskKind::Poll {
         connection: event().connection,
     };
-    let ports = MapPorts {
-        routes: &world,
-        events: &world,
-        journal: &world,
-        clock: &world,
-        chance: &world,
-        retry: &RetryPolicy::default(),
-    };
-    let error = finish(map(claimed, &ports)).unwrap_err();
+    let error = finish(map(claimed, &ports(&world))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "tsk_0000000000000005 is not a scheduled map task"

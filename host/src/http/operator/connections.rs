@@ -2,19 +2,20 @@
 //! were refused there. Connections stand in the configuration file and are changed
 //! there.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tidegate_core::ids::{ConnectionId, ConnectorName};
-use tidegate_store::{EventFilter, EventsFrom};
+use tidegate_core::time::Timestamp;
 
-use super::super::percent;
 use super::super::problem::{self, Problem};
 use super::Api;
 use super::query::Query;
-use super::view::{Answer, page};
-use crate::http::refusals::Refused;
+use super::view::{Answer, instant, page};
+use crate::http::refusals::{Refused, own_path};
 use crate::rules::ConnectionEntry;
 
 /// A page of connections, by name.
@@ -37,7 +38,11 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(id, _)| *id);
-    let rows = found.iter().map(|(id, entry)| connection(id, entry));
+    let shown: BTreeSet<ConnectionId> = found.iter().map(|(id, _)| (*id).clone()).collect();
+    let last = api.read(move |reader| reader.last_received(&shown)).await?;
+    let rows = found
+        .iter()
+        .map(|(id, entry)| connection(id, entry, last.get(*id).copied()));
     Ok(page(rows.collect(), next))
 }
 
@@ -45,18 +50,9 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
 pub(super) async fn show(State(api): State<Api>, Path(names): Path<(String, String)>) -> Answer {
     let rules = api.host.rules.load();
     let (id, entry) = find(&rules.connections, &names)?;
-    let filter = EventFilter {
-        connection: Some(id.clone()),
-        ..EventFilter::default()
-    };
-    let newest = EventsFrom {
-        before: None,
-        limit: 1,
-    };
-    let events = api
-        .read(move |reader| reader.events(&filter, newest))
-        .await?;
-    let mut view = connection(id, entry);
+    let shown = BTreeSet::from([id.clone()]);
+    let last = api.read(move |reader| reader.last_received(&shown)).await?;
+    let mut view = connection(id, entry, last.get(id).copied());
     if let Some(members) = view.as_object_mut() {
         let scheme = entry.entrance.as_ref().ok().map(|entrance| {
             let scheme = entrance.door.scheme();
@@ -66,10 +62,8 @@ pub(super) async fn show(State(api): State<Api>, Path(names): Path<(String, Stri
                 scheme.signature().describe()
             )
         });
-        let last = events.rows.first().map(|event| event.received.to_string());
         members.insert("scheme".into(), scheme.into());
         members.insert("base_url".into(), entry.rules.base_url.as_deref().into());
-        members.insert("last_event_at".into(), last.into());
     }
     Ok(Json(view))
 }
@@ -83,7 +77,7 @@ pub(super) async fn refusals(
     let rules = api.host.rules.load();
     let (id, _) = find(&rules.connections, &names)?;
     let refusals = api.host.metrics.refusals();
-    let (own_path, shared_path) = (url_path(id), format!("/in/{}", id.connector));
+    let (own_path, shared_path) = (own_path(id), format!("/in/{}", id.connector));
     let own = refusals
         .of_connection(id)
         .into_iter()
@@ -133,24 +127,17 @@ fn find<'c>(
         .ok_or_else(|| problem::not_found(format!("there is no connection {connector}/{account}")))
 }
 
-fn url_path(id: &ConnectionId) -> String {
-    format!(
-        "/in/{}/{}",
-        id.connector,
-        percent::encode(id.account.as_str())
-    )
-}
-
-fn connection(id: &ConnectionId, entry: &ConnectionEntry) -> Value {
+fn connection(id: &ConnectionId, entry: &ConnectionEntry, last: Option<Timestamp>) -> Value {
     let problem = entry.entrance.as_ref().err();
     json!({
         "connector": id.connector.as_str(),
         "account": id.account.as_str(),
-        "url_path": url_path(id),
+        "url_path": own_path(id),
         "secrets": { "webhook": entry.webhook_secrets },
         "source": "config",
         "state": if problem.is_none() { "active" } else { "closed" },
         "problem": problem.map(ToString::to_string),
+        "last_event_at": instant(last),
     })
 }
 

@@ -7,15 +7,15 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tidegate_core::errors::chain;
 use tidegate_core::ids::ConnectorName;
 
 use super::super::problem::{self, Problem};
 use super::Api;
-use super::query::Query;
+use super::query::{Query, bad};
 use super::view::{Answer, page};
 use crate::plugins::{ConsentError, Pending, PluginStanding};
 use crate::rules::{ConnectorRules, Rules};
-use tidegate_core::errors::chain;
 
 /// Every connector, by name.
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
@@ -28,14 +28,23 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     Ok(page::<&str>(rows.collect(), None))
 }
 
-/// Grants what the waiting version asks for, and lets it serve.
-pub(super) async fn consent(State(api): State<Api>, Path(name): Path<String>) -> Answer {
+/// Grants what the waiting version asks for, and lets it serve. The caller names the
+/// version that it has read about: the file may have been replaced since.
+pub(super) async fn consent(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let query = Query::read(query.as_deref(), &["digest"])?;
     let name: ConnectorName = name
         .parse()
         .map_err(|error| problem::not_found(format!("{error}")))?;
+    let read = query.parse("digest")?.ok_or_else(|| {
+        bad("parameter \"digest\" is missing: it is pending.digest of GET /v1/connectors, and says which version was read")
+    })?;
     api.host
         .plugins
-        .consent(&name)
+        .consent(&name, read)
         .await
         .map_err(|error| refused(&error))?;
     let rules: std::sync::Arc<Rules> = api.host.rules.load();
@@ -54,6 +63,13 @@ fn refused(error: &ConsentError) -> Problem {
             "Nothing waits for consent",
             detail,
         ),
+        ConsentError::Moved { waiting, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "another-version-waits",
+            "Another version waits for consent",
+            detail,
+        )
+        .with("waiting", waiting.to_string()),
         ConsentError::NotStored { .. } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not-stored",

@@ -13,10 +13,12 @@ use tidegate_core::ports::ReadError;
 use tidegate_core::task::Attempt;
 use tidegate_store::{EventFilter, EventRow, EventsFrom};
 
-use super::super::problem;
+use super::super::{percent, problem};
 use super::Api;
 use super::query::{Query, bad};
 use super::view::{Answer, page, reason};
+use crate::http::refusals::own_path;
+use crate::rules::Rules;
 
 const PARAMETERS: [&str; 5] = ["connection", "connector", "state", "limit", "cursor"];
 
@@ -58,7 +60,25 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answ
     let (event, progress) = read
         .await?
         .ok_or_else(|| problem::not_found(format!("{id} is not known, or no longer kept")))?;
-    Ok(Json(whole(id, &event, &progress)))
+    let path = url_path(&api.host.rules.load(), &event);
+    let mut view = whole(id, &event, &progress);
+    if let Some(members) = view.as_object_mut() {
+        members.insert("url_path".into(), path.into());
+    }
+    Ok(Json(view))
+}
+
+/// The path that the request came in by, as far as that is kept: its connection's own, or
+/// where that one is closed the one that all of its connector's accounts share.
+fn url_path(rules: &Rules, event: &Event) -> String {
+    let entry = rules.connections.get(&event.connection);
+    if entry.is_some_and(|entry| entry.entrance.is_err()) && event.path.is_empty() {
+        return format!("/in/{}", event.connection.connector);
+    }
+    let own = own_path(&event.connection);
+    event.path.iter().fold(own, |path, segment| {
+        format!("{path}/{}", percent::encode(segment))
+    })
 }
 
 fn row(row: &EventRow) -> Value {
@@ -68,11 +88,11 @@ fn row(row: &EventRow) -> Value {
         "partner_id": row.partner_id,
         "received_at": row.received.to_string(),
         "bytes": row.body_bytes,
-        "state": row.progress.state.code(),
-        "reason": reason(&row.progress.state),
-        "changes": row.progress.changes.len(),
-        "attempts": row.progress.attempts.len(),
-        "plugin": row.progress.plugin.map(|plugin| plugin.to_string()),
+        "state": row.state.code(),
+        "reason": reason(&row.state),
+        "changes": row.changes,
+        "attempts": row.attempts,
+        "plugin": row.plugin.map(|plugin| plugin.to_string()),
     })
 }
 

@@ -1,11 +1,13 @@
-//! `GET /v1/status`: how the host stands on one page, with everything that is wrong and
-//! what to do about each.
+//! `GET /v1/status`: how the host stands on one page, with everything that is wrong with
+//! it and what to do about each.
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 use tidegate_core::ports::{Clock as _, ReadError};
-use tidegate_store::Counts;
+use tidegate_core::time::Timestamp;
 
 use super::Api;
 use super::health::closed;
@@ -18,6 +20,9 @@ use crate::system::SystemClock;
 /// Most problems of one kind that are listed.
 const LISTED_MAX: usize = 20;
 
+/// How far back refused requests are counted.
+const REFUSED_WITHIN: Duration = Duration::from_hours(1);
+
 /// The host's standing.
 pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     Query::read(query.as_deref(), &[])?;
@@ -26,10 +31,11 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         .await?;
     let host = &api.host;
     let (facts, gate, rules) = (&host.facts, host.gate.state(), host.rules.load());
+    let now = SystemClock.now();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": facts.started.to_string(),
-        "uptime_s": SystemClock.now().since(facts.started).as_secs(),
+        "uptime_s": now.since(facts.started).as_secs(),
         "store": {
             "engine": facts.engine,
             "path": facts.store_dir.as_ref().map(|dir| dir.display().to_string()),
@@ -37,7 +43,10 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
             "state": gate.code(),
             "bytes": disk.bytes,
         },
-        "ingress": { "listen": facts.ingress.to_string() },
+        "ingress": {
+            "listen": facts.ingress.to_string(),
+            "refused_last_hour": refused(host, now),
+        },
         "operator": { "listen": facts.operator.to_string() },
         "events": {
             "total": counts.events,
@@ -50,12 +59,30 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         "workers": { "map_threads": facts.map_threads },
         "connectors": rules.connectors.len(),
         "connections": rules.connections.len(),
-        "problems": problems(host, &gate, &counts),
+        "problems": problems(host, &gate),
     })))
 }
 
-/// What is wrong, the worst first.
-fn problems(host: &Host, gate: &GateState, counts: &Counts) -> Vec<Value> {
+/// Where requests did not verify lately: the first few paths.
+fn refused(host: &Host, now: Timestamp) -> Vec<Value> {
+    let since = now.minus(REFUSED_WITHIN);
+    let refused = host.metrics.refusals().since(since).into_iter();
+    let rows = refused.take(LISTED_MAX).map(|there| {
+        json!({
+            "path": there.path,
+            "count": there.count,
+            "or_more": there.or_more,
+            "newest_at": there.newest.at.to_string(),
+            "code": there.newest.refusal.code(),
+            "message": there.newest.refusal.to_string(),
+        })
+    });
+    rows.collect()
+}
+
+/// What is wrong with the host, the worst first. A dead letter is wrong with an event and
+/// a refused request with a partner's or a stranger's: they are shown beside this.
+fn problems(host: &Host, gate: &GateState) -> Vec<Value> {
     let mut problems = Vec::new();
     problems.extend(closed(gate).map(|what| problem(&what, gate_fix(gate))));
     problems.extend(
@@ -63,18 +90,15 @@ fn problems(host: &Host, gate: &GateState, counts: &Counts) -> Vec<Value> {
             .store_warning
             .map(|what| problem(what, "use an embedded: store where events must not be lost")),
     );
+    problems.extend(host.reloads.refused().map(|refused| {
+        let what = format!(
+            "the configuration file was refused at {}, and the one before it runs: {}",
+            refused.at, refused.reason
+        );
+        problem(&what, "tidegate check names every mistake in it")
+    }));
     listed(&mut problems, refused_plugins(host));
     listed(&mut problems, closed_connections(host));
-    if counts.dead > 0 {
-        let what = match counts.dead {
-            1 => "1 dead letter waits for a decision".to_owned(),
-            many => format!("{many} dead letters wait for a decision"),
-        };
-        problems.push(problem(
-            &what,
-            "see them with: tidegate events --state dead",
-        ));
-    }
     problems
 }
 

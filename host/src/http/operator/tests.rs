@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
 
 use super::openapi::DOCUMENT;
 use super::routes;
 use crate::http::world::{CONSUMER, Peer, Reply, SECRET, World, ask, change, get, request};
+
+mod partners;
 
 #[test]
 fn the_document_has_every_route_and_no_other() {
@@ -176,7 +176,7 @@ async fn wrong_input_is_told_by_name() {
                 404,
                 "not-found",
             ),
-            ("POST", "/v1/connectors/tide/consent", all, 404, "not-found"),
+            ("POST", "/v1/connectors/tide/consent", all, 400, "bad-query"),
             ("GET", "/in/tide/acme", all, 404, "not-found"),
         ],
     )
@@ -224,6 +224,7 @@ async fn an_event_shows_its_request_and_what_became_of_it() {
     let event = world.get("/v1/events/evt_0000000000000001").await.json();
     for (pointer, expected) in [
         ("/method", json!("POST")),
+        ("/url_path", json!("/in/tide/acme")),
         ("/body", json!("{}")),
         ("/body_bytes", json!(2)),
         ("/body_authenticated", json!("none")),
@@ -371,75 +372,6 @@ async fn a_stream_that_cannot_begin_is_a_problem() {
         let mut peer = stream(&world, path, &[("Last-Event-ID", id)]).await;
         assert_eq!(peer.reply().await.unwrap().status, status, "{path} {id:?}");
     }
-}
-
-#[tokio::test]
-async fn dead_letters_and_closed_connections_are_problems() {
-    let world = World::new().await;
-    world.event("d-1").await;
-    let reason = "not JSON".to_owned();
-    world
-        .map(End::Park {
-            cause: DeadCause::PartnerData,
-            reason,
-        })
-        .await;
-    let letters = world.get("/v1/dead-letters").await.json();
-    assert_eq!(letters["items"][0]["cause"], "partner-data");
-    assert_eq!(letters["items"][0]["event"], "evt_0000000000000001");
-    let status = world.get("/v1/status").await.json();
-    assert_eq!(status["events"]["dead"], 1);
-    let problems = status["problems"].to_string();
-    assert!(problems.contains("1 dead letter"), "{problems}");
-    assert!(
-        problems.contains("connection bare/acme takes no webhooks"),
-        "{problems}"
-    );
-    let event = world.get("/v1/events/evt_0000000000000001").await.json();
-    assert_eq!(
-        (&event["state"], &event["reason"]),
-        (&json!("dead"), &json!("not JSON"))
-    );
-}
-
-#[tokio::test]
-async fn connections_and_connectors_say_what_is_missing() {
-    let world = World::new().await;
-    let page = world.get("/v1/connections?limit=2").await.json();
-    let names = |page: &Value| -> Vec<String> {
-        let items = page["items"].as_array().unwrap().iter();
-        items
-            .map(|item| item["url_path"].as_str().unwrap().to_owned())
-            .collect()
-    };
-    assert_eq!(names(&page), ["/in/bare/acme", "/in/tide/acme"]);
-    assert_eq!(page["items"][0]["state"], "closed");
-    let next = format!("/v1/connections?cursor={}", page["next"].as_str().unwrap());
-    assert_eq!(
-        names(&world.get(&next).await.json()),
-        ["/in/tide/%C3%85cme%20%26%20Co"]
-    );
-    let connectors = world.get("/v1/connectors").await.json();
-    assert_eq!(
-        connectors["items"][1]["scheme"],
-        "shared-token in header x-token"
-    );
-    assert_eq!(connectors["items"][1]["state"], "no-plugin");
-    let one = world
-        .get("/v1/connections/tide/%C3%85cme%20%26%20Co")
-        .await
-        .json();
-    assert_eq!(one["secrets"], json!({"webhook": 1}));
-}
-
-#[tokio::test]
-async fn refusals_are_shown_to_the_operator() {
-    let world = World::new().await;
-    let forged = "POST /in/tide/acme HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(ask(world.ingress, forged.as_bytes()).await.status, 401);
-    let page = world.get("/v1/connections/tide/acme/refusals").await.json();
-    assert_eq!(page["items"][0]["code"], "signature_missing");
-    assert_eq!(page["items"][0]["path"], "/in/tide/acme");
 }
 
 #[tokio::test]

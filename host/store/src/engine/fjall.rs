@@ -43,6 +43,11 @@ const CACHE_BYTES: u64 = 64 * MIB;
 /// Journals on disk before fjall itself flushes what pins the oldest.
 const JOURNALS_BYTES_MAX: u64 = 512 * MIB;
 
+/// What fjall may write without another batch: all that stands in journals once more as
+/// tables, and a journal file that was begun. Merges of tables come on top, and give back
+/// what they have read.
+pub const WRITES_BY_ITSELF_BYTES_MAX: u64 = JOURNALS_BYTES_MAX + 64 * MIB;
+
 /// Journal files, 64 MB each, from which [`Engine::tend`] flushes every keyspace.
 const JOURNALS_TENDED: usize = 4;
 

@@ -6,8 +6,9 @@
 use tidegate_core::ids::TaskId;
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
+use tidegate_core::task::TaskState;
 
-use super::Reader;
+use super::{Reader, json_bytes};
 use crate::codec::{Corrupt, Record};
 use crate::dead::{DeadHead, DeadLetter, DeadLetterFilter};
 use crate::dead_counts::DeadCount;
@@ -83,6 +84,9 @@ fn read(
             bytes += record.len();
             let letter = DeadLetter::from_record(record)
                 .map_err(|source| Fault::corrupt(view.rooms.dead, &key, source))?;
+            if let TaskState::Dead { reason, .. } = &letter.task.state {
+                bytes += json_bytes(reason);
+            }
             page.letters.push(letter);
         }
     }

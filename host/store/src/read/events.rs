@@ -1,18 +1,21 @@
 //! Listing events, newest first.
 
-use tidegate_core::event::EventProgress;
+use tidegate_core::event::{EventProgress, EventState};
 use tidegate_core::ids::{ConnectionId, ConnectorName, EventId, PluginDigest};
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 use tidegate_core::time::Timestamp;
 
-use super::Reader;
+use super::{Reader, json_bytes};
 use crate::buckets::Bucket;
 use crate::codec::{Corrupt, EventHead};
 use crate::engine::{Order, Span};
 use crate::keys;
 use crate::rooms::EventRooms;
 use crate::view::{Fault, View};
+
+/// Bytes that one listing may read, bodies that it skips included. They are not kept.
+pub(super) const READ_BYTES_MAX: usize = 16 * PAGE_BYTES_MAX;
 
 /// Which events; all where nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +67,27 @@ pub struct EventRow {
     /// Length of its body.
     pub body_bytes: usize,
     /// Where it stands.
-    pub progress: EventProgress,
+    pub state: EventState,
+    /// How many changes it came to.
+    pub changes: usize,
+    /// How many of its attempts are kept.
+    pub attempts: usize,
+    /// The version that mapped it last.
+    pub plugin: Option<PluginDigest>,
+}
+
+impl EventRow {
+    /// Numbers, instants, names and punctuation of a row as JSON, roughly.
+    const BYTES_FIXED: usize = 512;
+
+    /// What it takes in an answer. What its plugin wrote is no part of a row.
+    fn bytes(&self) -> usize {
+        let reason = match &self.state {
+            EventState::Skipped { reason } | EventState::Dead { reason, .. } => json_bytes(reason),
+            EventState::Pending { .. } | EventState::Fetching { .. } | EventState::Mapped => 0,
+        };
+        Self::BYTES_FIXED + json_bytes(&self.partner_id) + reason
+    }
 }
 
 impl EventFilter {
@@ -102,6 +125,7 @@ impl Reader {
             rows: Vec::new(),
             limit: from.limit.clamp(1, PAGE_ROWS_MAX),
             looked_at: 0,
+            read: 0,
             bytes: 0,
             before: before.min(newest.saturating_add(1)),
         };
@@ -128,16 +152,20 @@ struct Listing<'a> {
     rows: Vec<EventRow>,
     limit: usize,
     looked_at: usize,
+    /// Bytes that were read to look at them, bodies included.
+    read: usize,
+    /// Bytes of the rows that were taken.
     bytes: usize,
     before: u64,
 }
 
 impl Listing<'_> {
-    /// Whether there is room for another row; bodies are read to be skipped, too.
+    /// Whether there is room for another row, and for another body to be read and skipped.
     const fn has_room(&self) -> bool {
         self.rows.len() < self.limit
             && self.looked_at < PAGE_SCAN_MAX
-            && self.bytes < 16 * PAGE_BYTES_MAX
+            && self.read < READ_BYTES_MAX
+            && self.bytes < PAGE_BYTES_MAX
     }
 
     /// Reads on in a bucket; says whether it came to the bucket's end.
@@ -157,7 +185,7 @@ impl Listing<'_> {
                 return Ok(false);
             }
             self.looked_at += 1;
-            self.bytes += record.len();
+            self.read += record.len();
             let id = keys::to_number(&key).ok_or_else(|| rows.corrupt(&key, Corrupt::Key))?;
             self.before = id;
             let head =
@@ -176,15 +204,19 @@ impl Listing<'_> {
                     received,
                     body_bytes,
                 } = head;
-                let id = EventId::new(id);
-                self.rows.push(EventRow {
-                    id,
+                let row = EventRow {
+                    id: EventId::new(id),
                     connection,
                     partner_id,
                     received,
                     body_bytes,
-                    progress,
-                });
+                    changes: progress.changes.len(),
+                    attempts: progress.attempts.len(),
+                    plugin: progress.plugin,
+                    state: progress.state,
+                };
+                self.bytes += row.bytes();
+                self.rows.push(row);
             }
         }
         Ok(true)

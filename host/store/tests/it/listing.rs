@@ -1,6 +1,7 @@
 //! Reading and listing, the same for every engine.
 
 use tidegate_core::ids::{ChangeSeq, ConnectionId, TaskId};
+use tidegate_core::limits::MIB;
 use tidegate_core::ports::End;
 use tidegate_core::task::DeadCause;
 use tidegate_store::{
@@ -13,6 +14,8 @@ for_every_engine![
     changes_are_gapless_under_every_filter,
     a_cursor_from_elsewhere_is_refused,
     a_list_of_events_pages_and_filters,
+    pages_of_events_and_dead_letters_are_bounded_in_bytes,
+    the_newest_event_of_each_connection_is_found,
     the_mirror_lists_pages_and_filters,
     grants_are_kept,
     a_touch_changes_nothing,
@@ -221,6 +224,75 @@ fn grants_are_kept(bed: &Bed) {
     assert_eq!(
         store.reader.grant(&github).unwrap().unwrap(),
         "{\"hosts\":[]}"
+    );
+}
+
+fn pages_of_events_and_dead_letters_are_bounded_in_bytes(bed: &Bed) {
+    // Each reason takes six bytes a character in JSON: 6 KiB a row, 6.6 MiB in all.
+    const EVENTS: usize = 1_100;
+    let mut store = bed.open();
+    let ids: Vec<String> = (0..EVENTS).map(|number| number.to_string()).collect();
+    store.accept(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let ends = store.claim().into_iter().map(|claimed| {
+        let end = End::Park {
+            cause: DeadCause::Mapping,
+            reason: "\u{1}".repeat(1_024),
+        };
+        store.completion(claimed.task, end)
+    });
+    let ends = ends.collect();
+    store.commit(ends);
+
+    let (mut seen, mut pages, mut before) = (Vec::new(), 0, None);
+    loop {
+        let from = EventsFrom {
+            before,
+            limit: 1_000,
+        };
+        let page = store.reader.events(&EventFilter::default(), from).unwrap();
+        assert!(
+            page.rows.len() <= 4 * MIB / (6 * 1_024),
+            "{}",
+            page.rows.len()
+        );
+        seen.extend(page.rows.iter().map(|row| row.id.get()));
+        pages += 1;
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), pages), (EVENTS, 2));
+    assert!(seen.is_sorted_by(|one, next| one > next), "each once");
+
+    let (mut letters, mut pages, mut before) = (Vec::new(), 0, None);
+    loop {
+        let page = store.reader.dead_letters(&DeadLetterFilter::default(), before, 1_000).unwrap();
+        letters.extend(page.letters.iter().map(|letter| letter.task.id.get()));
+        pages += 1;
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(letters, seen);
+    assert!(pages > 1);
+}
+
+fn the_newest_event_of_each_connection_is_found(bed: &Bed) {
+    let mut store = bed.open();
+    let beta: ConnectionId = "github/beta".parse().unwrap();
+    let gamma: ConnectionId = "github/gamma".parse().unwrap();
+    let first = store.now;
+    store.commit(vec![Submission::Accept(vec![event(&beta, "b", first)])]);
+    store.accept(&["a"]);
+    store.pass(DAY);
+    store.accept(&["c"]);
+    let wanted = [acme(), beta.clone(), gamma].into_iter().collect();
+    let found = store.reader.last_received(&wanted).unwrap();
+    assert_eq!(
+        found,
+        [(acme(), store.now), (beta, first)].into_iter().collect()
     );
 }
 

@@ -68,6 +68,57 @@ fn a_bad_file_leaves_the_old_version_serving_and_says_why() {
     wait_active(running.operator(), &reload::digest(&better)).unwrap();
 }
 
+/// The good plugin asking for another header as the event's id, one way or another.
+fn asking_for_more(good: &[u8], header: &[u8; 17]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    let mut replaced = 0;
+    for at in 0..bytes.len() - header.len() {
+        let slot = &mut bytes[at..at + header.len()];
+        if slot.eq_ignore_ascii_case(b"X-GitHub-Delivery") {
+            slot.copy_from_slice(header);
+            replaced += 1;
+        }
+    }
+    assert!(replaced > 0, "the descriptor names no such header");
+    bytes
+}
+
+#[test]
+fn consent_is_to_the_version_that_was_read() {
+    let running = Running::start();
+    let good = fs::read(running.site.plugin()).unwrap();
+    let (read, swapped) = (
+        asking_for_more(&good, b"X-GitHub-Deliver1"),
+        asking_for_more(&good, b"X-GitHub-Deliver2"),
+    );
+    let (read_digest, swapped_digest) = (reload::digest(&read), reload::digest(&swapped));
+    let consent = |digest: &str| {
+        let token = running.operator().token().unwrap();
+        let request = format!(
+            "POST /v1/connectors/github/consent?digest={digest} HTTP/1.1\r\nHost: localhost\r\n\
+             Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        );
+        tidegate_e2e::http::exchange(running.operator().address, request.as_bytes()).unwrap()
+    };
+    assert_eq!(consent(&read_digest).status, 409, "nothing waits");
+
+    running.site.replace_plugin(&read).unwrap();
+    wait_refused(&running, &read_digest);
+    running.site.replace_plugin(&swapped).unwrap();
+    wait_refused(&running, &swapped_digest);
+    let refused = consent(&read_digest);
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("another-version-waits"),
+        "{}",
+        refused.text()
+    );
+    wait_active(running.operator(), &reload::digest(&good)).unwrap();
+
+    assert_eq!(consent(&swapped_digest).status, 200);
+    wait_active(running.operator(), &swapped_digest).unwrap();
+}
+
 #[test]
 fn events_wait_for_nothing_where_the_plugin_is_bad_from_the_start() {
     let running = Running::start();

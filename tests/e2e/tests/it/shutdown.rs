@@ -1,6 +1,8 @@
-//! A clean end under load.
+//! A clean end under load, and one at once.
 
 use std::collections::HashSet;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -61,4 +63,21 @@ fn sigterm_under_load_keeps_every_promise() {
     assert_eq!(logged.len(), changes.len(), "some entity changed twice");
     let lost: Vec<&String> = answered.difference(&logged).collect();
     assert!(lost.is_empty(), "answered 200 and lost: {lost:?}");
+}
+
+#[test]
+fn a_second_signal_ends_the_host_at_once_with_its_number() {
+    let running = Running::start();
+    // A request that never comes whole is in flight for seconds.
+    let mut half = TcpStream::connect(running.site.ingress()).unwrap();
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
+    half.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    running.host.terminate().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let second = Instant::now();
+    let status = running.host.stop().unwrap();
+    assert_eq!(status.code(), Some(128 + 15), "{status}");
+    assert!(second.elapsed() < Duration::from_secs(2));
+    drop(half);
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ports::End;
 use crate::sink::SinkAdvance;
-use crate::task::{Next, Try};
+use crate::task::Next;
 
 /// What is on its way.
 enum Flight {
@@ -282,7 +282,10 @@ proptest! {
             model.act(step);
         }
         model.drain();
-        prop_assert_eq!(&model.window.standing().state, &SinkState::Running);
+        // Still failing it may be: where the last change was refused, nothing is left to
+        // probe it with.
+        let paused = matches!(model.window.standing().state, SinkState::Paused { .. });
+        prop_assert!(!paused);
         prop_assert_eq!(model.window.standing().cursor.get(), model.log.len() as u64);
         prop_assert_eq!(model.window.open_deliveries(), 0);
         for seq in (1..=model.log.len() as u64).filter(|seq| seq % 11 != 0) {
