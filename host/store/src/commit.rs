@@ -63,7 +63,12 @@ impl Submission {
                         .map(|change| 2 * change.weight())
                         .sum::<usize>()
                 }
-                End::Skipped { .. } | End::Again { .. } | End::Park { .. } => 512,
+                End::Skipped { .. }
+                | End::Again(_)
+                | End::Delivered
+                | End::Superseded
+                | End::Pause { .. }
+                | End::Park { .. } => 512,
             },
             Self::PutGrant { grant, .. } => grant.len(),
             Self::Retain | Self::Touch => 0,

@@ -88,7 +88,7 @@ impl Claims {
             };
             let (key, task) = first.remove_entry();
             head.claimed.insert(task.id, (key, task.clone()));
-            claims.push(Claimed { task });
+            claims.push(Claimed { task, stops: 0 });
         }
         Ok(claims)
     }
@@ -217,6 +217,14 @@ mod tests {
         open_with(Arc::new(memory.clone()), options, at(0), READY_MAX).unwrap()
     }
 
+    fn opened_with(memory: &Memory, max: usize) -> Opened {
+        let options = Options {
+            policy: Policy::default(),
+            seed: [1; 16],
+        };
+        open_with(Arc::new(memory.clone()), options, at(0), max).unwrap()
+    }
+
     fn accept(opened: &mut Opened, number: u32, received: Timestamp) {
         let event = Event {
             connection: "github/acme".parse().unwrap(),
@@ -247,6 +255,15 @@ mod tests {
         };
         let completion = Submission::Complete(Box::new(Completion { task, attempt, end }));
         opened.committer.commit(vec![completion], at(0)).unwrap();
+    }
+
+    fn again(due: Timestamp) -> tidegate_core::task::Again {
+        tidegate_core::task::Again {
+            attempt: 2,
+            due,
+            limited_since: None,
+            cut: None,
+        }
     }
 
     fn skip() -> End {
@@ -384,7 +401,7 @@ mod tests {
                         // A retry is never due at the instant that it failed at.
                         let due = due_of(&task).plus(Duration::from_secs(u64::from(due) + 1));
                         free.insert((due, task.id.get()));
-                        end(&mut store, task, End::Again { attempt: 2, due, limited_since: None });
+                        end(&mut store, task, End::Again(again(due)));
                     }
                     Step::Release(index) if !held.is_empty() => {
                         let task = held.swap_remove(index.index(held.len()));
@@ -401,6 +418,83 @@ mod tests {
             let rest = store.claims.claim(usize::MAX, at(100_000)).unwrap();
             let rest: Vec<_> = rest.iter().map(|one| (due_of(&one.task), one.id().get())).collect();
             prop_assert_eq!(rest, free.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    /// What the mutex that the committer shares with every worker is held for.
+    #[test]
+    #[ignore = "a measurement, by hand: --release --nocapture"]
+    #[expect(clippy::print_stderr, reason = "printing numbers is its purpose")]
+    fn cost_of_a_task() {
+        const TASKS: u64 = 200_000;
+        for owners in [1u64, 1_000, 50_000] {
+            let opened = opened_with(&Memory::new(), 65_536);
+            let view = || {
+                let view = opened.claims.published.view();
+                View {
+                    snapshot: Arc::clone(&view.snapshot),
+                    ledger: view.ledger.clone(),
+                    rooms: view.rooms,
+                }
+            };
+            let (mut publish, mut claim, mut finish) =
+                (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+            let mut number = 0;
+            while number < TASKS {
+                let added = (0..256).map(|_| {
+                    number += 1;
+                    let kind = tidegate_core::task::TaskKind::Map {
+                        event: tidegate_core::ids::EventId::new(number),
+                        connection: format!("github/account-{}", number % owners)
+                            .parse()
+                            .unwrap(),
+                        with: None,
+                    };
+                    let entry = QueueEntry {
+                        kind,
+                        attempt: 1,
+                        limited_since: None,
+                    };
+                    let key = QueueKey {
+                        due: at(number.cast_signed()),
+                        task: TaskId::new(number),
+                    };
+                    (key, entry.at(key))
+                });
+                let changes = QueueChanges {
+                    added: added.collect(),
+                    ended: Vec::new(),
+                };
+                let one = view();
+                let start = std::time::Instant::now();
+                opened.claims.publish(one, changes);
+                publish += start.elapsed();
+                for _ in 0..8 {
+                    let start = std::time::Instant::now();
+                    let claimed = opened.claims.claim(32, at(i64::MAX >> 22)).unwrap();
+                    claim += start.elapsed();
+                    assert_eq!(claimed.len(), 32);
+                    let ended = claimed.iter().map(|one| QueueKey {
+                        due: due_of(&one.task),
+                        task: one.id(),
+                    });
+                    let changes = QueueChanges {
+                        added: Vec::new(),
+                        ended: ended.collect(),
+                    };
+                    let one = view();
+                    let start = std::time::Instant::now();
+                    opened.claims.publish(one, changes);
+                    finish += start.elapsed();
+                }
+            }
+            let each = |spent: Duration| spent.as_nanos() / u128::from(TASKS);
+            eprintln!(
+                "{owners} owners: publish {} ns, claim {} ns, end {} ns a task",
+                each(publish),
+                each(claim),
+                each(finish)
+            );
         }
     }
 

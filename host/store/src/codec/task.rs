@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate_core::failure::{Failure, FailureClass, PluginFault};
-use tidegate_core::ids::{EventId, PluginDigest, TaskId};
-use tidegate_core::task::{Attempt, DeadCause, Task, TaskKind, TaskState, WaitReason};
+use tidegate_core::ids::{ChangeSeq, EventId, PluginDigest, TaskId};
+use tidegate_core::task::{Attempt, DeadCause, Delivery, Task, TaskKind, TaskState, WaitReason};
 use tidegate_core::time::Timestamp;
 
 use super::{Corrupt, Reading, Record, Writer, choice};
@@ -79,10 +79,15 @@ impl Record for Task {
 impl Record for TaskKind {
     fn write(&self, to: &mut Writer) {
         match self {
-            Self::Map { event, connection } => {
+            Self::Map {
+                event,
+                connection,
+                with,
+            } => {
                 to.byte(1);
                 to.number(event.get());
                 connection.write(to);
+                to.optional(*with, |to, with| with.write(to));
             }
             Self::Fetch {
                 event,
@@ -98,6 +103,18 @@ impl Record for TaskKind {
                 to.byte(3);
                 connection.write(to);
             }
+            Self::Deliver(delivery) => {
+                to.byte(4);
+                to.text(delivery.sink.as_str());
+                to.number(delivery.seq.get());
+                delivery.connection.write(to);
+                delivery.entity.write(to);
+                to.byte(delivery.forced.into());
+            }
+            Self::Alert { channel, .. } => {
+                to.byte(5);
+                to.text(channel.as_str());
+            }
         }
     }
 
@@ -106,6 +123,7 @@ impl Record for TaskKind {
             1 => Self::Map {
                 event: EventId::new(from.number()?),
                 connection: Record::read(from)?,
+                with: from.optional(Record::read)?,
             },
             2 => Self::Fetch {
                 event: EventId::new(from.number()?),
@@ -115,6 +133,13 @@ impl Record for TaskKind {
             3 => Self::Poll {
                 connection: Record::read(from)?,
             },
+            4 => Self::Deliver(Delivery {
+                sink: from.text_with(|name| Ok(name.parse()?))?,
+                seq: ChangeSeq::new(from.number()?),
+                connection: Record::read(from)?,
+                entity: Record::read(from)?,
+                forced: from.byte()? != 0,
+            }),
             found => return Err(choice("kind of task", &found)),
         })
     }
@@ -133,9 +158,7 @@ impl Record for TaskState {
                 due.write(to);
                 to.optional(*limited_since, |to, since| since.write(to));
             }
-            Self::Waiting {
-                reason: WaitReason::CapabilityNotBuilt,
-            } => {
+            Self::Waiting { .. } => {
                 to.byte(2);
                 to.byte(1);
             }
@@ -268,7 +291,7 @@ impl Record for Failure {
 
 fn to_class(code: &str) -> Result<FailureClass, Corrupt> {
     let plain = [
-        FailureClass::Transient,
+        FailureClass::TRANSIENT,
         FailureClass::RateLimited { delay: None },
         FailureClass::Unauthorized,
         FailureClass::Permanent,

@@ -145,7 +145,7 @@ fn cause() -> impl Strategy<Value = DeadCause> {
 fn class() -> impl Strategy<Value = FailureClass> {
     let delay = option::of((0u64..1 << 50).prop_map(Duration::from_micros));
     prop_oneof![
-        Just(FailureClass::Transient),
+        Just(FailureClass::TRANSIENT),
         delay.prop_map(|delay| FailureClass::RateLimited { delay }),
         Just(FailureClass::Unauthorized),
         Just(FailureClass::Permanent),
@@ -185,7 +185,11 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 fn task() -> impl Strategy<Value = Task> {
     let event = || any::<u64>().prop_map(EventId::new);
     let kind = prop_oneof![
-        (event(), connection()).prop_map(|(event, connection)| TaskKind::Map { event, connection }),
+        (event(), connection()).prop_map(|(event, connection)| TaskKind::Map {
+            event,
+            connection,
+            with: None
+        }),
         (event(), connection(), entity()).prop_map(|(event, connection, entity)| {
             TaskKind::Fetch {
                 event,

@@ -76,6 +76,7 @@ fn accept(draft: &mut Draft<'_>, event: &Event, body: u64, key: EventKey) -> Acc
     let kind = TaskKind::Map {
         event: id,
         connection: event.connection.clone(),
+        with: None,
     };
     let entry = QueueEntry {
         kind: kind.clone(),

@@ -13,7 +13,7 @@ use tidegate_core::event::{Event, EventProgress, EventState};
 use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, TaskId};
 use tidegate_core::limits::ATTEMPTS_KEPT_MAX;
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::task::{Attempt, DeadCause, Task, TaskKind, TaskState};
+use tidegate_core::task::{Again, Attempt, DeadCause, Task, TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
 use tidegate_core::version::{Content, Provenance, Standing, Verdict, counting, decide};
 
@@ -26,8 +26,12 @@ use crate::view::Fault;
 /// Stages the end of an attempt, unless its task is not open any more.
 pub(super) fn stage(draft: &mut Draft<'_>, completion: Completion) -> Result<(), Fault> {
     let Completion { task, attempt, end } = completion;
-    let (TaskState::Scheduled { due, .. }, TaskKind::Map { event, connection }) =
-        (&task.state, &task.kind)
+    let (
+        TaskState::Scheduled { due, .. },
+        TaskKind::Map {
+            event, connection, ..
+        },
+    ) = (&task.state, &task.kind)
     else {
         return Ok(());
     };
@@ -64,7 +68,12 @@ fn park_instead(end: End, fault: &Fault) -> End {
             cause,
             reason: format!("{reason} (and its records are incomplete: {trouble})"),
         },
-        End::Mapped { .. } | End::Skipped { .. } | End::Again { .. } => End::Park {
+        End::Mapped { .. }
+        | End::Skipped { .. }
+        | End::Again(_)
+        | End::Delivered
+        | End::Superseded
+        | End::Pause { .. } => End::Park {
             cause: DeadCause::Mapping,
             reason: format!("its end could not be stored: {trouble}"),
         },
@@ -116,7 +125,11 @@ impl Facts {
                     facts.letter = draft.view.record(bucket.rooms.events, &number)?;
                 }
             }
-            End::Skipped { .. } | End::Again { .. } => {}
+            End::Skipped { .. }
+            | End::Again(_)
+            | End::Delivered
+            | End::Superseded
+            | End::Pause { .. } => {}
         }
         Ok(facts)
     }
@@ -162,15 +175,17 @@ impl Ended {
                 }
             }
             End::Skipped { reason } => EventState::Skipped { reason },
-            End::Again {
+            End::Again(Again {
                 attempt,
                 due,
                 limited_since,
-            } => {
+                ..
+            }) => {
                 let due = self.again(draft, attempt, due, limited_since);
                 EventState::Pending { attempt, due }
             }
             End::Park { cause, reason } => EventState::Dead { cause, reason },
+            End::Delivered | End::Superseded | End::Pause { .. } => progress.state,
         };
         draft.put_progress(self.event, progress.to_record());
         match progress.state.clone() {

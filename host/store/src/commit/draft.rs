@@ -118,7 +118,10 @@ impl<'a> Draft<'a> {
     pub(super) fn wait(&mut self, task: &Task) {
         let key = match &task.kind {
             TaskKind::Poll { connection } => keys::waiting_poll(connection),
-            TaskKind::Map { .. } | TaskKind::Fetch { .. } => keys::waiting_fetch(task.id),
+            TaskKind::Map { .. }
+            | TaskKind::Fetch { .. }
+            | TaskKind::Deliver(_)
+            | TaskKind::Alert { .. } => keys::waiting_fetch(task.id),
         };
         self.batch
             .put(self.view.rooms.waiting.keyspace, key, task.to_record());

@@ -3,7 +3,7 @@
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
 use tidegate_core::ports::End;
-use tidegate_core::task::TaskState;
+use tidegate_core::task::{Again, TaskState};
 use tidegate_store::Submission;
 
 use crate::bed::{Bed, HOUR, accepted, event, event_of, mapped, upsert};
@@ -153,11 +153,12 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
     let due = store.now.plus(HOUR);
     store.complete(
         task,
-        End::Again {
+        End::Again(Again {
             attempt: 2,
             due,
             limited_since: None,
-        },
+            cut: None,
+        }),
     );
     assert!(store.claim().is_empty());
     assert_eq!(store.claims.next_due(), Some(due));

@@ -275,7 +275,9 @@ pub(crate) fn mapped(changes: Vec<ProposedChange>) -> End {
 pub(crate) fn event_of(task: &Task) -> EventId {
     match &task.kind {
         TaskKind::Map { event, .. } | TaskKind::Fetch { event, .. } => *event,
-        TaskKind::Poll { .. } => panic!("a poll has no event"),
+        TaskKind::Poll { .. } | TaskKind::Deliver(_) | TaskKind::Alert { .. } => {
+            panic!("it has no event")
+        }
     }
 }
 

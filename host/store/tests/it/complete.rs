@@ -4,7 +4,7 @@ use tidegate_core::change::{Fate, Operation};
 use tidegate_core::event::EventState;
 use tidegate_core::ids::{ChangeSeq, EventId};
 use tidegate_core::ports::End;
-use tidegate_core::task::{DeadCause, TaskKind, TaskState};
+use tidegate_core::task::{Again, DeadCause, TaskKind, TaskState};
 use tidegate_store::Submission;
 
 use crate::bed::{Bed, DAY, HOUR, acme, attempt, delete, entity, mapped, upsert};
@@ -72,10 +72,13 @@ fn a_retry_that_is_due_at_once_is_a_new_attempt(bed: &Bed) {
     let mut store = bed.open();
     store.accept(&["a"]);
     let first = store.claim_one();
-    let again = |due| End::Again {
-        attempt: 1,
-        due,
-        limited_since: Some(due),
+    let again = |due| {
+        End::Again(Again {
+            attempt: 1,
+            due,
+            limited_since: Some(due),
+            cut: None,
+        })
     };
     store.complete(first.clone(), again(store.now));
     assert_eq!(store.reader.counts().scheduled, 1);
@@ -97,11 +100,12 @@ fn a_skip_and_a_retry_and_a_dead_letter(bed: &Bed) {
         End::Skipped {
             reason: "no plugin".into(),
         },
-        End::Again {
+        End::Again(Again {
             attempt: 2,
             due,
             limited_since: Some(store.now),
-        },
+            cut: None,
+        }),
         End::Park {
             cause: DeadCause::PartnerData,
             reason: "not JSON".into(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tidegate_core::ids::{ChangeSeq, EventId};
 use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
+use tidegate_core::task::{Again, DeadCause};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::memory::{Fault, Memory};
 use tidegate_store::{Answer, ChangeFilter, ChangesError, Submission};
@@ -192,11 +192,12 @@ impl World {
                 1 => End::Skipped {
                     reason: "nothing".into(),
                 },
-                2 => End::Again {
+                2 => End::Again(Again {
                     attempt: 2,
                     due: self.now.plus(HOUR),
                     limited_since: None,
-                },
+                    cut: None,
+                }),
                 // An entity of its own, so that each mapping is one change.
                 _ => mapped(vec![upsert(&event.to_string(), Some(1))]),
             };
@@ -212,8 +213,8 @@ impl World {
                 match end {
                     End::Mapped { .. } => drop(self.mapped.insert(event)),
                     End::Park { .. } => drop(self.dead.insert(event)),
-                    End::Skipped { .. } => {}
-                    End::Again { .. } => continue,
+                    End::Skipped { .. } | End::Delivered | End::Superseded | End::Pause { .. } => {}
+                    End::Again(_) => continue,
                 }
                 self.open.remove(&event);
             }
