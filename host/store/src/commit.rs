@@ -25,6 +25,7 @@ use crate::rooms::{BucketRooms, Room};
 use crate::view::{Published, View};
 
 mod accept;
+mod aside;
 mod complete;
 mod draft;
 
@@ -192,6 +193,9 @@ impl Committer {
                     Answer::Done
                 }
             });
+        }
+        for torn in self.claims.torn() {
+            aside::stage(&mut draft, torn);
         }
         self.write(draft)?;
         self.drop_rooms(expired);

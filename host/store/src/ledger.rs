@@ -9,6 +9,7 @@ use tidegate_core::ids::{ChangeSeq, EventId, TaskId};
 use crate::buckets::{BucketList, Buckets};
 use crate::codec::{Corrupt, Reading, Record, Writer};
 use crate::engine::{Engine, EngineError};
+use crate::marks::Stops;
 use crate::rooms::{ChangeRoom, EventRooms, KeyRoom, RoomName};
 
 /// Its key in `meta`.
@@ -18,6 +19,7 @@ pub(crate) const LEDGER: &[u8] = b"ledger";
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     pub(crate) tally: Tally,
+    pub(crate) stops: Stops,
     pub(crate) events: Buckets<EventRooms>,
     pub(crate) keys: Buckets<KeyRoom>,
     pub(crate) changes: Buckets<ChangeRoom>,
@@ -38,6 +40,8 @@ pub(crate) struct Tally {
     pub(crate) waiting: u64,
     /// Dead letters.
     pub(crate) dead: u64,
+    /// Rows that could not be read and were set aside.
+    pub(crate) unreadable: u64,
 }
 
 impl Tally {
@@ -64,6 +68,7 @@ impl Ledger {
     pub(crate) fn to_record(&self) -> Vec<u8> {
         let mut to = Writer::with_capacity(512);
         self.tally.write(&mut to);
+        self.stops.write(&mut to);
         self.events.write(&mut to);
         self.keys.write(&mut to);
         self.changes.write(&mut to);
@@ -75,6 +80,7 @@ impl Ledger {
 #[derive(Debug)]
 pub(crate) struct LedgerRecord {
     tally: Tally,
+    stops: Stops,
     events: BucketList,
     keys: BucketList,
     changes: BucketList,
@@ -85,6 +91,7 @@ impl LedgerRecord {
         let mut from = Reading::new(record)?;
         let ledger = Self {
             tally: Record::read(&mut from)?,
+            stops: Record::read(&mut from)?,
             events: BucketList::read(&mut from)?,
             keys: BucketList::read(&mut from)?,
             changes: BucketList::read(&mut from)?,
@@ -104,6 +111,7 @@ impl LedgerRecord {
     pub(crate) fn open(self, engine: &dyn Engine) -> Result<Ledger, EngineError> {
         Ok(Ledger {
             tally: self.tally,
+            stops: self.stops,
             events: self.events.open(engine)?,
             keys: self.keys.open(engine)?,
             changes: self.changes.open(engine)?,
@@ -120,6 +128,7 @@ impl Record for Tally {
             self.scheduled,
             self.waiting,
             self.dead,
+            self.unreadable,
         ] {
             to.number(number);
         }
@@ -133,6 +142,7 @@ impl Record for Tally {
             scheduled: from.number()?,
             waiting: from.number()?,
             dead: from.number()?,
+            unreadable: from.number()?,
         })
     }
 }

@@ -19,6 +19,7 @@ mod dead;
 pub mod engine;
 mod keys;
 mod ledger;
+mod marks;
 mod open;
 mod queue;
 mod read;
@@ -29,8 +30,9 @@ mod view;
 pub use codec::Corrupt;
 pub use commit::{Answer, CommitError, Committer, Submission};
 pub use dead::DeadLetter;
+pub use marks::Marks;
 pub use open::{OpenError, Opened, Options, open};
-pub use queue::Claims;
+pub use queue::{Backlog, Claims};
 pub use read::{
     ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter, EntityKey,
     EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Reader,

@@ -36,10 +36,7 @@ pub(super) fn stage(draft: &mut Draft<'_>, completion: Completion) -> Result<(),
         return Ok(());
     };
     let (event, connection) = (*event, connection.clone());
-    let key = QueueKey {
-        due: *due,
-        task: task.id,
-    };
+    let key = QueueKey::of(&task.kind, *due, task.id);
     if !draft.is_queued(key)? {
         return Ok(());
     }
@@ -222,10 +219,7 @@ impl Ended {
             attempt,
             limited_since,
         };
-        let key = QueueKey {
-            due,
-            task: self.task.id,
-        };
+        let key = QueueKey::of(&self.task.kind, due, self.task.id);
         draft.enqueue(due, entry.clone().at(key), &entry);
         due
     }

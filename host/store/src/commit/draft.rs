@@ -17,7 +17,7 @@ use crate::codec::{KeyHolder, QueueEntry, Record, State};
 use crate::engine::Batch;
 use crate::keys::{self, EventKey, QueueKey};
 use crate::ledger::{LEDGER, Ledger};
-use crate::queue::QueueChanges;
+use crate::queue::{QueueChanges, TornRow};
 use crate::rooms::Rooms;
 use crate::view::{Fault, View};
 
@@ -30,6 +30,8 @@ pub(super) struct Draft<'a> {
     keys: HashMap<EventKey, KeyHolder>,
     ended: HashSet<QueueKey>,
     added: Vec<(QueueKey, Task)>,
+    /// Keys of torn rows that are no longer in the queue.
+    pub(super) aside: Vec<Bytes>,
     entities: HashMap<Vec<u8>, StagedEntity>,
     polls: HashSet<ConnectionId>,
     grants: HashMap<ConnectorName, Bytes>,
@@ -64,6 +66,7 @@ impl<'a> Draft<'a> {
             keys: HashMap::new(),
             ended: HashSet::new(),
             added: Vec::new(),
+            aside: Vec::new(),
             entities: HashMap::new(),
             polls: HashSet::new(),
             grants: HashMap::new(),
@@ -96,7 +99,7 @@ impl<'a> Draft<'a> {
 
     /// Puts a task into the queue.
     pub(super) fn enqueue(&mut self, due: Timestamp, task: Task, entry: &QueueEntry) {
-        let key = QueueKey { due, task: task.id };
+        let key = QueueKey::of(&task.kind, due, task.id);
         self.batch.put(
             self.view.rooms.queue.keyspace,
             key.to_bytes(),
@@ -111,7 +114,19 @@ impl<'a> Draft<'a> {
         self.batch
             .remove(self.view.rooms.queue.keyspace, key.to_bytes());
         self.ledger.tally.scheduled = self.ledger.tally.scheduled.saturating_sub(1);
+        self.ledger.stops.forget(key.task);
         self.ended.insert(key);
+    }
+
+    /// Takes a row of the queue that nobody can read to where somebody can look at it. The
+    /// task that it was, where its key says so, has to be taken out besides.
+    pub(super) fn set_aside(&mut self, torn: TornRow) {
+        let rooms = &self.view.rooms;
+        let key = keys::unreadable(&rooms.queue.name.to_string(), &torn.key);
+        self.batch
+            .put(rooms.unreadable.keyspace, key, torn.record.to_vec());
+        self.ledger.tally.unreadable += 1;
+        self.aside.push(torn.key);
     }
 
     /// Lets a task wait.
@@ -235,6 +250,7 @@ impl<'a> Draft<'a> {
             queue: QueueChanges {
                 added: self.added,
                 ended,
+                aside: self.aside,
             },
             keys: self.keys,
         })

@@ -26,8 +26,8 @@ use super::{
 
 const NAME: &str = "fjall";
 
-/// Above every key of the store: numbers take at most 16 bytes, and names are UTF-8,
-/// which has no such byte.
+/// Above every key of the store: numbers and hashes that begin one take at most 16
+/// bytes, a work's code is small, and names are UTF-8, which has no such byte.
 const MARKER: [u8; 20] = [0xff; 20];
 
 const MIB: u64 = 1024 * 1024;

@@ -3,7 +3,7 @@
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
 use tidegate_core::ports::End;
-use tidegate_core::task::{Again, TaskState};
+use tidegate_core::task::{Again, TaskState, Work};
 use tidegate_store::Submission;
 
 use crate::bed::{Bed, HOUR, accepted, event, event_of, mapped, upsert};
@@ -109,7 +109,7 @@ fn claims_are_never_given_twice(bed: &Bed) {
     store.accept(&ids.iter().map(String::as_str).collect::<Vec<_>>());
     let mut seen = std::collections::HashSet::new();
     loop {
-        let claimed = store.claims.clone().claim(7, store.now).unwrap();
+        let claimed = store.claims.clone().claim(Work::Map, 7, store.now).unwrap();
         if claimed.is_empty() {
             break;
         }
@@ -161,7 +161,7 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
         }),
     );
     assert!(store.claim().is_empty());
-    assert_eq!(store.claims.next_due(), Some(due));
+    assert_eq!(store.claims.next_due(Work::Map), Some(due));
     store.pass(HOUR);
     let task = store.claim_one();
     assert_eq!(

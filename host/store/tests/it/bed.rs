@@ -10,11 +10,11 @@ use tidegate_core::event::{Accepted, BodyAuthenticated, Event, EventState};
 use tidegate_core::ids::{ChangeSeq, ConnectionId, EventId, PluginDigest};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Claimed, Completion, End};
-use tidegate_core::task::{Attempt, Task, TaskKind};
+use tidegate_core::task::{Attempt, Task, TaskKind, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::{Engine, fjall, memory::Memory};
 use tidegate_store::{
-    Answer, ChangeFilter, ChangesError, CommitError, Committer, OpenError, Opened, Options,
+    Answer, ChangeFilter, ChangesError, CommitError, Committer, Marks, OpenError, Opened, Options,
     Submission,
 };
 
@@ -72,9 +72,18 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(engine: Arc<dyn Engine>, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_marked(engine, now, Marks::default())
+    }
+
+    pub(crate) fn open_marked(
+        engine: Arc<dyn Engine>,
+        now: Timestamp,
+        marks: Marks,
+    ) -> Result<Self, OpenError> {
         let options = Options {
             policy: Policy::default(),
             seed: *b"a seed for tests",
+            marks,
         };
         let Opened {
             committer,
@@ -122,7 +131,7 @@ impl Store {
 
     #[track_caller]
     pub(crate) fn claim(&self) -> Vec<Claimed> {
-        self.claims.claim(usize::MAX, self.now).unwrap()
+        self.claims.claim(Work::Map, usize::MAX, self.now).unwrap()
     }
 
     /// Claims the only due task.

@@ -9,7 +9,7 @@ use tidegate_core::ids::ChangeSeq;
 use tidegate_core::policy::Policy;
 use tidegate_core::task::DeadCause;
 use tidegate_store::engine::memory::{Fault, Memory};
-use tidegate_store::{Answer, ChangeFilter, CommitError, OpenError, Options, Submission};
+use tidegate_store::{Answer, ChangeFilter, CommitError, Marks, OpenError, Options, Submission};
 
 use crate::bed::{Bed, START, Store, accepted, acme, event, mapped, open, sight, upsert};
 
@@ -116,6 +116,7 @@ fn the_first_hash_key_stays() {
     let options = Options {
         policy: Policy::default(),
         seed: [9; 16],
+        marks: Marks::default(),
     };
     let opened = tidegate_store::open(Arc::new(memory), options, START).unwrap();
     let mut committer = opened.committer;
@@ -238,8 +239,13 @@ fn check_meta(key: &[u8], value: &[u8], expect: &str) {
 fn a_broken_or_newer_store_is_refused() {
     check_meta(
         b"format",
-        &2_u32.to_be_bytes(),
-        "format 2, and this host knows up to 1",
+        &3_u32.to_be_bytes(),
+        "format 3, and this host knows up to 2",
+    );
+    check_meta(
+        b"format",
+        &1_u32.to_be_bytes(),
+        "format 1, of a host before its first release",
     );
     check_meta(b"format", &[], "record format of keyspace meta is corrupt");
     check_meta(

@@ -28,4 +28,6 @@ mod history;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod retention;
