@@ -80,9 +80,9 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
-    /// An unreleased host wrote it.
+    /// A host before the first release wrote it.
     #[error(
-        "the store has format {found}, of a host before its first release, and this one reads {FORMAT}: begin with an empty folder"
+        "the store has format {found}, and this host reads {FORMAT} only: nothing leads from a host before the first release to this one, so begin with an empty folder"
     )]
     OlderFormat {
         /// Its format.

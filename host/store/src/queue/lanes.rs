@@ -313,8 +313,10 @@ impl Tasks {
         view: &View,
     ) -> Result<Option<Task>, Fault> {
         if lane.has_run_dry(now) {
-            // Half of what fits, so that new tasks that are due earlier still find room.
-            let room = self.bounds.of_lane(self.ready).div_ceil(2);
+            // Half of what fits, so that new tasks that are due earlier still find room; and
+            // enough to be worth the seek.
+            let half = self.bounds.of_lane(self.ready).div_ceil(2);
+            let room = half.max(self.bounds.crowded);
             let refill = Refill { key, view, room };
             let claimed = &self.claimed;
             let done = lane.refill(&refill, |task| claimed.contains_key(&task), &mut self.torn);

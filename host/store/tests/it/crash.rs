@@ -245,7 +245,7 @@ fn a_broken_or_newer_store_is_refused() {
     check_meta(
         b"format",
         &1_u32.to_be_bytes(),
-        "format 1, of a host before its first release",
+        "format 1, and this host reads 2 only",
     );
     check_meta(b"format", &[], "record format of keyspace meta is corrupt");
     check_meta(
