@@ -55,8 +55,22 @@ pub const COMMIT_BATCH_BYTES_MAX: usize = 4 * MIB;
 /// Tasks that one worker may hold.
 pub const CLAIM_BATCH_MAX: usize = 32;
 
-/// Task ids kept ready in memory; the rest waits on disk.
+/// Tasks kept ready in memory over all lanes of the queue; the rest waits on disk. A
+/// task takes some 300 bytes, so 20 MiB.
 pub const READY_TASKS_MAX: usize = 65_536;
+
+/// Tasks of one lane kept ready in memory: seconds of work of one owner.
+pub const LANE_TASKS_MAX: usize = 1_024;
+
+/// What a lane may hold where all lanes together hold `READY_TASKS_MAX`: 10,000
+/// connections behind at once take 50 MiB.
+pub const LANE_TASKS_CROWDED_MAX: usize = 16;
+
+/// Rows of the queue that cannot be read and are set aside with one commit.
+pub const TORN_ROWS_MAX: usize = 1_024;
+
+/// Workers whose task at hand is marked beside the store.
+pub const MARKS_MAX: usize = 4_096;
 
 /// Most changes of one mapping.
 pub const MAPPING_CHANGES_MAX: usize = 1_000;

@@ -18,10 +18,10 @@ use tidegate_core::event::{BodyAuthenticated, Event};
 use tidegate_core::ids::PluginDigest;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::task::Attempt;
+use tidegate_core::task::{Attempt, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::{Engine, fjall, memory::Memory};
-use tidegate_store::{Committer, Opened, Options, Submission, open};
+use tidegate_store::{Committer, Marks, Opened, Options, Submission, open};
 
 const BODY_BYTES: usize = 2_048;
 
@@ -73,6 +73,7 @@ fn measure(name: &str, group: usize, span: Duration) {
     let options = Options {
         policy: Policy::default(),
         seed: [7; 16],
+        marks: Marks::default(),
     };
     let opened = open(engine, options, clock()).expect("a store opens");
     let Opened {
@@ -94,7 +95,9 @@ fn measure(name: &str, group: usize, span: Duration) {
     });
 
     let complete = rate(span, || {
-        let claimed = claims.claim(group, clock()).expect("tasks can be claimed");
+        let claimed = claims
+            .claim(Work::Map, group, clock())
+            .expect("tasks can be claimed");
         let submissions: Vec<_> = claimed
             .into_iter()
             .map(|claimed| {

@@ -16,10 +16,10 @@ use bytes::Bytes;
 use tidegate_core::event::{BodyAuthenticated, Event};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::task::Attempt;
+use tidegate_core::task::{Attempt, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::fjall;
-use tidegate_store::{Opened, Options, Submission, open};
+use tidegate_store::{Marks, Opened, Options, Submission, open};
 
 const GROUP: u64 = 256;
 const BUCKET: Duration = Duration::from_hours(30 * 24 / 8);
@@ -33,6 +33,7 @@ fn main() {
     let options = Options {
         policy: Policy::default(),
         seed: [7; 16],
+        marks: Marks::default(),
     };
     let mut now = Timestamp::from_secs(1_000_000);
     let mut opened = open(engine, options, now).expect("a store opens");
@@ -103,7 +104,7 @@ fn skip_all(opened: &mut Opened, now: Timestamp) {
     loop {
         let claimed = opened
             .claims
-            .claim(1_024, now)
+            .claim(Work::Map, 1_024, now)
             .expect("tasks can be claimed");
         if claimed.is_empty() {
             return;

@@ -24,6 +24,7 @@ use crate::view::{Fault, Published, View};
 mod accept;
 mod advance;
 mod alert;
+mod aside;
 mod audit;
 mod complete;
 mod deliver;
@@ -129,6 +130,9 @@ impl Committer {
             .into_iter()
             .map(|submission| self.stage(&mut draft, &mut after, submission))
             .collect();
+        for torn in self.claims.torn() {
+            aside::stage(&mut draft, torn);
+        }
         self.write(draft)?;
         self.drop_rooms(after.expired);
         if after.touch

@@ -9,6 +9,7 @@ use tidegate_core::ids::{ChangeSeq, EventId, TaskId};
 use crate::buckets::{BucketList, Buckets};
 use crate::codec::{Corrupt, Reading, Record, Writer};
 use crate::engine::{Engine, EngineError};
+use crate::marks::Stops;
 use crate::rooms::{ChangeRoom, EventRooms, KeyRoom, RoomName};
 
 /// Its key in `meta`.
@@ -18,6 +19,7 @@ pub(crate) const LEDGER: &[u8] = b"ledger";
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     pub(crate) tally: Tally,
+    pub(crate) stops: Stops,
     pub(crate) events: Buckets<EventRooms>,
     pub(crate) keys: Buckets<KeyRoom>,
     pub(crate) changes: Buckets<ChangeRoom>,
@@ -44,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) first_audit: u64,
     /// The last number given to an entry of the audit log.
     pub(crate) last_audit: u64,
+    /// Rows that could not be read and were set aside.
+    pub(crate) unreadable: u64,
 }
 
 impl Tally {
@@ -70,6 +74,7 @@ impl Ledger {
     pub(crate) fn to_record(&self) -> Vec<u8> {
         let mut to = Writer::with_capacity(512);
         self.tally.write(&mut to);
+        self.stops.write(&mut to);
         self.events.write(&mut to);
         self.keys.write(&mut to);
         self.changes.write(&mut to);
@@ -81,6 +86,7 @@ impl Ledger {
 #[derive(Debug)]
 pub(crate) struct LedgerRecord {
     tally: Tally,
+    stops: Stops,
     events: BucketList,
     keys: BucketList,
     changes: BucketList,
@@ -91,6 +97,7 @@ impl LedgerRecord {
         let mut from = Reading::new(record)?;
         let ledger = Self {
             tally: Record::read(&mut from)?,
+            stops: Record::read(&mut from)?,
             events: BucketList::read(&mut from)?,
             keys: BucketList::read(&mut from)?,
             changes: BucketList::read(&mut from)?,
@@ -110,6 +117,7 @@ impl LedgerRecord {
     pub(crate) fn open(self, engine: &dyn Engine) -> Result<Ledger, EngineError> {
         Ok(Ledger {
             tally: self.tally,
+            stops: self.stops,
             events: self.events.open(engine)?,
             keys: self.keys.open(engine)?,
             changes: self.changes.open(engine)?,
@@ -129,6 +137,7 @@ impl Record for Tally {
             self.replaying,
             self.first_audit,
             self.last_audit,
+            self.unreadable,
         ] {
             to.number(number);
         }
@@ -145,6 +154,7 @@ impl Record for Tally {
             replaying: from.number()?,
             first_audit: from.number()?,
             last_audit: from.number()?,
+            unreadable: from.number()?,
         })
     }
 }

@@ -20,6 +20,7 @@ mod dead_counts;
 pub mod engine;
 mod keys;
 mod ledger;
+mod marks;
 mod open;
 mod paused;
 mod queue;
@@ -32,9 +33,10 @@ pub use codec::Corrupt;
 pub use commit::{Answer, CommitError, Committer, ReplayBatch, Submission};
 pub use dead::{DeadLetter, DeadLetterFilter, Subject};
 pub use dead_counts::DeadCount;
+pub use marks::Marks;
 pub use open::{OpenError, Opened, Options, open};
 pub use paused::PausedConnection;
-pub use queue::Claims;
+pub use queue::{Backlog, Claims};
 pub use read::{
     AuditPage, ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter,
     EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, OpenDeliveries,

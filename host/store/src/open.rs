@@ -8,7 +8,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tidegate_core::limits::READY_TASKS_MAX;
 use tidegate_core::policy::Policy;
 use tidegate_core::time::Timestamp;
 
@@ -18,7 +17,8 @@ use crate::commit::Committer;
 use crate::engine::{Batch, Durability, Engine, EngineError, Profile};
 use crate::keys::EventHasher;
 use crate::ledger::{LEDGER, Ledger, LedgerRecord, Tally};
-use crate::queue::Claims;
+use crate::marks::{Marks, Stops};
+use crate::queue::{BOUNDS, Bounds, Claims};
 use crate::read::Reader;
 use crate::rooms::{META, RoomName, Rooms};
 use crate::view::{Fault, Published, View};
@@ -38,12 +38,16 @@ pub struct Options {
     /// Random bytes that a new store hashes event keys with. An existing store has its
     /// own and does not look at these.
     pub seed: [u8; 16],
+    /// Where the tasks at hand are marked. What stands there when the store is opened
+    /// has been running when the host stopped.
+    pub marks: Marks,
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
             .field("policy", &self.policy)
+            .field("marks", &self.marks)
             .finish_non_exhaustive()
     }
 }
@@ -98,7 +102,7 @@ pub fn open(
     options: Options,
     now: Timestamp,
 ) -> Result<Opened, OpenError> {
-    open_with(engine, options, now, READY_TASKS_MAX)
+    open_with(engine, options, now, BOUNDS)
 }
 
 /// As [`open`], with a bound of its own on tasks in memory.
@@ -106,12 +110,12 @@ pub(crate) fn open_with(
     engine: Arc<dyn Engine>,
     options: Options,
     now: Timestamp,
-    ready_max: usize,
+    bounds: Bounds,
 ) -> Result<Opened, OpenError> {
     let existing: HashSet<String> = engine.keyspaces()?.into_iter().collect();
     let meta = read_meta(&*engine, &existing)?;
     let rooms = Rooms::open(&*engine)?;
-    let (ledger, hasher) = match meta {
+    let (mut ledger, hasher) = match meta {
         Some(meta) => {
             reconcile_buckets(&*engine, &existing, &meta.ledger)?;
             (meta.ledger.open(&*engine)?, EventHasher::new(meta.hash_key))
@@ -121,13 +125,14 @@ pub(crate) fn open_with(
             EventHasher::new(options.seed),
         ),
     };
+    count_stops(&*engine, &rooms, &mut ledger, &options.marks)?;
     let view = View {
         snapshot: engine.snapshot()?,
         ledger,
         rooms,
     };
     let published = Published::new(engine, view)?;
-    let claims = Claims::open(published.clone(), ready_max)?;
+    let claims = Claims::open(published.clone(), bounds)?;
     let reader = Reader::new(published.clone(), claims.clone());
     let committer = Committer::new(published, claims.clone(), options.policy, hasher);
     Ok(Opened {
@@ -203,6 +208,34 @@ fn reconcile_buckets(
     Ok(())
 }
 
+/// Charges the tasks that were running when the host stopped with one more stop. They
+/// are durable before the marks are cleared: breaking off between costs a stop too many,
+/// never one too few. Marks that cannot be read are no reason not to start.
+fn count_stops(
+    engine: &dyn Engine,
+    rooms: &Rooms,
+    ledger: &mut Ledger,
+    marks: &Marks,
+) -> Result<(), EngineError> {
+    let running = marks.standing().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the marks of running tasks cannot be read");
+        Vec::new()
+    });
+    let last = ledger.tally.last_number;
+    let known = running.into_iter().filter(|task| task.get() <= last);
+    let stops = ledger.stops.after(known);
+    if stops != ledger.stops {
+        ledger.stops = stops;
+        let mut batch = Batch::default();
+        batch.put(rooms.meta.keyspace, LEDGER, ledger.to_record());
+        engine.write(batch, Durability::Synced)?;
+    }
+    if let Err(error) = marks.clear() {
+        tracing::warn!(%error, "the marks of running tasks cannot be cleared");
+    }
+    Ok(())
+}
+
 fn create(
     engine: &dyn Engine,
     rooms: &Rooms,
@@ -211,6 +244,7 @@ fn create(
 ) -> Result<Ledger, EngineError> {
     let ledger = Ledger {
         tally: Tally::default(),
+        stops: Stops::default(),
         events: Buckets::begin(engine, now)?,
         keys: Buckets::begin(engine, now)?,
         changes: Buckets::begin(engine, now)?,

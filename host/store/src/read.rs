@@ -62,6 +62,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Rows that could not be read and were set aside: a broken disk.
+    pub unreadable: u64,
     /// Changes that ever went out.
     pub changes: u64,
     /// When the task that has been due the longest became due; in the future where none
@@ -135,6 +137,7 @@ impl Reader {
             scheduled: tally.scheduled,
             waiting: tally.waiting,
             dead: tally.dead,
+            unreadable: tally.unreadable,
             changes: tally.last_change,
             oldest_open: self.claims.oldest_due(),
             clashes: self.published.clashes(),

@@ -78,6 +78,7 @@ pub(crate) struct Rooms {
     pub(crate) standing: Room,
     pub(crate) mirror: Room,
     pub(crate) grants: Room,
+    pub(crate) unreadable: Room,
 }
 
 impl Rooms {
@@ -109,6 +110,7 @@ impl Rooms {
             standing: open("standing", Profile::Lookup)?,
             mirror: open("mirror", Profile::State)?,
             grants: open("grants", Profile::Churn)?,
+            unreadable: open("unreadable", Profile::State)?,
         })
     }
 }

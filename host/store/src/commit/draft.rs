@@ -22,7 +22,7 @@ use crate::dead_counts::DeadChange;
 use crate::engine::Batch;
 use crate::keys::{self, EventKey, QueueKey};
 use crate::ledger::{LEDGER, Ledger};
-use crate::queue::QueueChanges;
+use crate::queue::{QueueChanges, TornRow};
 use crate::rooms::Rooms;
 use crate::view::{Fault, View};
 
@@ -40,6 +40,8 @@ pub(super) struct Draft<'a> {
     pub(super) ended: HashSet<QueueKey>,
     added: Vec<(QueueKey, Task)>,
     progressed: HashSet<EventId>,
+    /// Keys of torn rows that are no longer in the queue.
+    pub(super) aside: Vec<Bytes>,
     entities: HashMap<Vec<u8>, StagedEntity>,
     polls: HashSet<ConnectionId>,
     grants: HashMap<ConnectorName, Bytes>,
@@ -79,6 +81,7 @@ impl<'a> Draft<'a> {
             ended: HashSet::new(),
             added: Vec::new(),
             progressed: HashSet::new(),
+            aside: Vec::new(),
             entities: HashMap::new(),
             polls: HashSet::new(),
             grants: HashMap::new(),
@@ -111,7 +114,7 @@ impl<'a> Draft<'a> {
 
     /// Puts a task into the queue.
     pub(super) fn enqueue(&mut self, due: Timestamp, task: Task, entry: &QueueEntry) {
-        let key = QueueKey { due, task: task.id };
+        let key = QueueKey::of(&task.kind, due, task.id);
         self.batch.put(
             self.view.rooms.queue.keyspace,
             key.to_bytes(),
@@ -126,7 +129,19 @@ impl<'a> Draft<'a> {
         self.batch
             .remove(self.view.rooms.queue.keyspace, key.to_bytes());
         self.ledger.tally.scheduled = self.ledger.tally.scheduled.saturating_sub(1);
+        self.ledger.stops.forget(key.task);
         self.ended.insert(key);
+    }
+
+    /// Takes a row of the queue that nobody can read to where somebody can look at it. The
+    /// task that it was, where its key says so, has to be taken out besides.
+    pub(super) fn set_aside(&mut self, torn: TornRow) {
+        let rooms = &self.view.rooms;
+        let key = keys::unreadable(&rooms.queue.name.to_string(), &torn.key);
+        self.batch
+            .put(rooms.unreadable.keyspace, key, torn.record.to_vec());
+        self.ledger.tally.unreadable += 1;
+        self.aside.push(torn.key);
     }
 
     /// Lets a task wait under that key.
@@ -248,6 +263,7 @@ impl<'a> Draft<'a> {
             queue: QueueChanges {
                 added: self.added,
                 ended,
+                aside: self.aside,
             },
             keys: self.keys,
             dead: self.dead,

@@ -31,8 +31,8 @@ const NAME: &str = "fjall";
 /// Where fjall keeps a folder for each keyspace.
 const KEYSPACES: &str = "keyspaces";
 
-/// Above every key of the store: numbers take at most 16 bytes, and names are UTF-8,
-/// which has no such byte.
+/// Above every key of the store: numbers and hashes that begin one take at most 16
+/// bytes, a work's code is small, and names are UTF-8, which has no such byte.
 const MARKER: [u8; 20] = [0xff; 20];
 
 const MIB: u64 = 1024 * 1024;

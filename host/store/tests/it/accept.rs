@@ -2,7 +2,7 @@
 
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
-use tidegate_core::task::TaskState;
+use tidegate_core::task::{TaskState, Work};
 use tidegate_store::Submission;
 
 use crate::bed::{Bed, HOUR, accepted, event, event_of, mapped, upsert};
@@ -108,7 +108,7 @@ fn claims_are_never_given_twice(bed: &Bed) {
     store.accept(&ids.iter().map(String::as_str).collect::<Vec<_>>());
     let mut seen = std::collections::HashSet::new();
     loop {
-        let claimed = store.claims.clone().claim(7, store.now).unwrap();
+        let claimed = store.claims.clone().claim(Work::Map, 7, store.now).unwrap();
         if claimed.is_empty() {
             break;
         }
@@ -152,7 +152,7 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
     let due = store.now.plus(HOUR);
     store.complete(task, crate::bed::again(2, due, None));
     assert!(store.claim().is_empty());
-    assert_eq!(store.claims.next_due(), Some(due));
+    assert_eq!(store.claims.next_due(Work::Map), Some(due));
     store.pass(HOUR);
     let task = store.claim_one();
     assert_eq!(

@@ -13,12 +13,12 @@ use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Claimed, Completion, End};
 use tidegate_core::replay::{ReplayItem, ReplayMode};
 use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkStanding, SinkStart};
-use tidegate_core::task::{Again, Attempt, DeadCause, Next, Task, TaskKind};
+use tidegate_core::task::{Again, Attempt, DeadCause, Next, Task, TaskKind, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::{Engine, fjall, memory::Memory};
 use tidegate_store::{
     Answer, ChangeFilter, ChangesError, CommitError, Committer, DeadLetter, DeadLetterFilter,
-    OpenError, Opened, Options, ReplayBatch, Submission,
+    Marks,    OpenError, Opened, Options, ReplayBatch, Submission,
 };
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
@@ -75,9 +75,18 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(engine: Arc<dyn Engine>, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_marked(engine, now, Marks::default())
+    }
+
+    pub(crate) fn open_marked(
+        engine: Arc<dyn Engine>,
+        now: Timestamp,
+        marks: Marks,
+    ) -> Result<Self, OpenError> {
         let options = Options {
             policy: Policy::default(),
             seed: *b"a seed for tests",
+            marks,
         };
         let Opened {
             committer,
@@ -123,9 +132,12 @@ impl Store {
         event(&acme(), partner_id, self.now)
     }
 
+    /// Claims everything that is due, whoever's work it is.
     #[track_caller]
     pub(crate) fn claim(&self) -> Vec<Claimed> {
-        self.claims.claim(usize::MAX, self.now).unwrap()
+        let works = [Work::Map, Work::Partner, Work::Deliver, Work::Alert];
+        let claim = |work| self.claims.claim(work, usize::MAX, self.now).unwrap();
+        works.into_iter().flat_map(claim).collect()
     }
 
     /// Claims the only due task.

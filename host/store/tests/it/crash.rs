@@ -13,7 +13,7 @@ use tidegate_core::replay::{ReplayItem, ReplayMode};
 use tidegate_core::task::{DeadCause, Next, TaskKind};
 use tidegate_store::engine::memory::{Fault, Memory};
 use tidegate_store::{
-    Answer, ChangeFilter, CommitError, OpenError, Options, ReplayBatch, Submission,
+    Answer, ChangeFilter, CommitError, Marks, OpenError, Options, ReplayBatch, Submission,
 };
 
 use crate::bed::{
@@ -123,6 +123,7 @@ fn the_first_hash_key_stays() {
     let options = Options {
         policy: Policy::default(),
         seed: [9; 16],
+        marks: Marks::default(),
     };
     let opened = tidegate_store::open(Arc::new(memory), options, START).unwrap();
     let mut committer = opened.committer;

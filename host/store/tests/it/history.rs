@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tidegate_core::ids::{ChangeSeq, EventId};
 use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
+use tidegate_core::task::{DeadCause, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::memory::{Fault, Memory};
 use tidegate_store::{Answer, ChangeFilter, ChangesError, Subject, Submission};
@@ -113,7 +113,7 @@ impl World {
             Step::Accept(ids) => self.accept(&ids),
             Step::Work(count, way) => self.work(count, way),
             Step::Release(count) => {
-                for claimed in self.store.claims.claim(count, self.now).unwrap() {
+                for claimed in self.store.claims.claim(Work::Map, count, self.now).unwrap() {
                     self.store.claims.release(claimed.id());
                 }
             }
@@ -176,7 +176,7 @@ impl World {
     }
 
     fn work(&mut self, count: usize, way: u8) {
-        let claimed = self.store.claims.claim(count, self.now).unwrap();
+        let claimed = self.store.claims.claim(Work::Map, count, self.now).unwrap();
         let mut ends = Vec::new();
         let mut batch = Vec::new();
         for claimed in claimed {

@@ -36,4 +36,6 @@ mod order;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod retention;
