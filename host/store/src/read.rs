@@ -114,7 +114,8 @@ impl Reader {
             .map_err(|fault| fault.reading(format!("the grant of {connector}")))
     }
 
-    /// The first of the tasks that wait.
+    /// The first of the tasks that wait, but for deliveries behind an earlier one: those
+    /// stand with their sink's.
     pub fn waiting(&self, limit: usize) -> Result<Vec<Task>, ReadError> {
         let view = self.view();
         let read = || {

@@ -66,6 +66,16 @@ impl Secret {
             ..self
         }
     }
+
+    /// The text itself, for whoever signs or connects with it; it must not be shown.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it is still believed at that instant.
+    pub fn counts_at(&self, now: Timestamp) -> bool {
+        self.not_after.is_none_or(|until| now <= until)
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -258,7 +258,8 @@ proptest! {
             finish(sink.step()).unwrap();
             world.wait(20_000);
         }
-        prop_assert!(!matches!(world.standing().state, SinkState::Paused { .. }));
+        let paused = matches!(world.standing().state, SinkState::Paused { .. });
+        prop_assert!(!paused);
         prop_assert_eq!(world.standing().cursor.get(), log.len() as u64);
         let (taken, parked) = (world.taken(), world.parked());
         for seq in 1..=log.len() as u64 {

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use tidegate_tidy::{Graph, license};
 
 /// Licences that a binary under MIT OR Apache-2.0 can carry.
-const LICENSES: [&str; 11] = [
+const LICENSES: [&str; 12] = [
     "0BSD",
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
     "Unicode-3.0",

@@ -9,11 +9,16 @@ use tidegate_tidy::{Graph, Package};
 fn may_know(package: &Package) -> Option<&'static [&'static str]> {
     match package.name.as_str() {
         "tidegate-core" | "tidegate-sdk" | "xtask" => Some(&[]),
-        "tidegate-flow" | "tidegate-runtime" | "tidegate-store" => Some(&["tidegate-core"]),
+        "tidegate-egress" | "tidegate-flow" | "tidegate-runtime" | "tidegate-store" => {
+            Some(&["tidegate-core"])
+        }
+        "tidegate-sinks" => Some(&["tidegate-core", "tidegate-egress"]),
         "tidegate" => Some(&[
             "tidegate-core",
+            "tidegate-egress",
             "tidegate-flow",
             "tidegate-runtime",
+            "tidegate-sinks",
             "tidegate-store",
         ]),
         name if name.starts_with("tidegate-plugin-") => Some(&["tidegate-sdk"]),
@@ -57,11 +62,13 @@ fn arrows_go_one_way() {
 #[test]
 fn heavy_dependencies_stay_behind_their_fence() {
     let graph = Graph::read().unwrap();
-    let fences: [(&str, &[&str]); 4] = [
+    let fences: [(&str, &[&str]); 6] = [
         ("wasmtime", &["tidegate-runtime"]),
         ("fjall", &["tidegate-store"]),
         ("sled", &["tidegate-store"]),
-        ("tokio-postgres", &[]),
+        ("tokio-postgres", &["tidegate-sinks"]),
+        ("rustls", &["tidegate-egress"]),
+        ("tokio-rustls", &["tidegate-egress"]),
     ];
     let tests = tidegate_tidy::root().join("tests");
     for package in graph.ours() {

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use super::*;
+use crate::samples::{Stopped, change};
+
+fn sink(folder: &Path) -> FileSink {
+    FileSink {
+        path: folder.join("changes.ndjson"),
+        rotate_bytes: 1 << 20,
+        rotate_every: Duration::from_hours(1),
+        keep: 3,
+    }
+}
+
+async fn deliver(outlet: &FileOutlet, seqs: &[u64]) {
+    let changes: Vec<Change> = seqs.iter().map(|seq| change(*seq, "7", "{}")).collect();
+    let results = outlet.deliver(&changes).await;
+    assert_eq!(results, vec![Ok(()); seqs.len()]);
+}
+
+/// The changes of each file, by its name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u64>> {
+    let seq = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["seq"].as_str().unwrap().parse().unwrap()
+    };
+    let entries = fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (
+            name,
+            fs::read_to_string(path).unwrap().lines().map(seq).collect(),
+        )
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn each_change_stands_there_once_whatever_is_handed_over_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let outlet = || FileOutlet::new(sink(folder.path()), Stopped::at(0));
+    let first = outlet();
+    deliver(&first, &[1, 2, 3]).await;
+    deliver(&first, &[2, 3, 4]).await;
+    drop(first);
+    // A host that was killed before the store heard of it, with a line half-written.
+    let path = folder.path().join("changes.ndjson");
+    let mut file = fs::File::options().append(true).open(path).unwrap();
+    file.write_all(b"{\"seq\":\"5\",\"connec").unwrap();
+    let second = outlet();
+    deliver(&second, &[3, 4, 5, 6]).await;
+    // A change that failed before and comes late is no repetition.
+    deliver(&second, &[9]).await;
+    deliver(&second, &[8, 9]).await;
+    assert_eq!(
+        files(folder.path())["changes.ndjson"],
+        [1, 2, 3, 4, 5, 6, 9, 8]
+    );
+}
+
+#[tokio::test]
+async fn full_files_are_rotated_and_the_oldest_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = sink(folder.path());
+    sink.rotate_bytes = 600;
+    for seq in 1..=12 {
+        // Opened anew each time: what was rotated away is still known.
+        let outlet = FileOutlet::new(sink.clone(), Stopped::at(0));
+        deliver(&outlet, &[seq]).await;
+        deliver(&outlet, &[seq.saturating_sub(1).max(1), seq]).await;
+    }
+    let expect: BTreeMap<String, Vec<u64>> = [
+        ("changes.ndjson", vec![11, 12]),
+        ("changes.ndjson.000003", vec![5, 6]),
+        ("changes.ndjson.000004", vec![7, 8]),
+        ("changes.ndjson.000005", vec![9, 10]),
+    ]
+    .map(|(name, seqs)| (name.to_owned(), seqs))
+    .into();
+    assert_eq!(files(folder.path()), expect);
+}
+
+#[tokio::test]
+async fn old_files_are_rotated() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Stopped::at(0);
+    let outlet = FileOutlet::new(sink(folder.path()), clock.clone());
+    deliver(&outlet, &[1]).await;
+    clock.set(3_599);
+    deliver(&outlet, &[2]).await;
+    clock.set(3_600);
+    deliver(&outlet, &[3]).await;
+    let files = files(folder.path());
+    assert_eq!(files["changes.ndjson.000001"], [1, 2]);
+    assert_eq!(files["changes.ndjson"], [3]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_a_failure_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = sink(folder.path());
+    sink.path = folder.path().join("missing/changes.ndjson");
+    let outlet = FileOutlet::new(sink, Stopped::at(0));
+    let results = outlet.deliver(&[change(1, "7", "{}")]).await;
+    let failure = results[0].clone().unwrap_err();
+    assert_eq!(failure.class, FailureClass::TRANSIENT);
+    assert!(failure.message.starts_with("could not open"), "{failure}");
+    fs::create_dir(folder.path().join("missing")).unwrap();
+    deliver(&outlet, &[1]).await;
+}
