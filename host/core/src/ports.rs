@@ -133,7 +133,7 @@ pub trait ChangeLog: Send + Sync {
 
     /// The change of a delivery: from the log, from where a parked delivery keeps it, or
     /// from our copy of the entity where that is still the same change.
-    fn change(&self, delivery: &Delivery) -> Result<Option<Change>, ReadError>;
+    fn change(&self, task: TaskId, delivery: &Delivery) -> Result<Option<Change>, ReadError>;
 
     /// The newest change of an entity.
     fn newest_of(

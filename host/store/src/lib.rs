@@ -23,6 +23,7 @@ mod ledger;
 mod marks;
 mod open;
 mod paused;
+mod ports;
 mod queue;
 mod read;
 mod recent;

@@ -98,7 +98,7 @@ where
             self.end_unsent(run, claimed, started, End::Superseded, None);
             return Ok(());
         }
-        match self.ports.log.change(run.delivery()) {
+        match self.ports.log.change(claimed.id(), run.delivery()) {
             Ok(Some(change)) => {
                 let (outlet, claimed) = (self.ports.outlet, Box::new(claimed));
                 let flight = async move {

@@ -3,7 +3,8 @@
 //!
 //! A row of the queue moves to `unreadable` as it is. Where it was an event's map task,
 //! which has the event's number, the event becomes a dead letter that says so: a person
-//! can replay it. Other tasks are gone but for that row; the host says so in its counts.
+//! can replay it. A delivery stands among the deliveries as well, and is queued again from
+//! there. Other tasks are gone but for that row; the host says so in its counts.
 
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ pub(super) fn stage(draft: &mut Draft<'_>, torn: TornRow) {
     }
     if !park(draft, key, &chain(&torn.source)) {
         draft.dequeue(key);
+        if key.lane.work == Work::Deliver
+            && let Err(fault) = draft.requeue_delivery(key.task)
+        {
+            tracing::error!(task = %key.task, error = chain(&fault), "a delivery with a torn row waits until the host has restarted");
+        }
     }
     draft.set_aside(torn);
 }

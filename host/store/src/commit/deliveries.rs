@@ -141,6 +141,28 @@ impl Draft<'_> {
         }
     }
 
+    /// Puts the delivery whose row in the queue is gone back there, due now: its entity's
+    /// later ones would wait for it for ever. Looks at every open one, which a torn row is
+    /// rare enough for.
+    pub(super) fn requeue_delivery(&mut self, task: TaskId) -> Result<(), Fault> {
+        let open = [DeliveryHalf::Open as u8];
+        let rows = self.rows(self.view.rooms.deliveries, &open, usize::MAX)?;
+        let of_task = rows.into_iter().find_map(|(key, record)| {
+            let Waiting { delivery, row } = read(&key, record)?;
+            Some((delivery, row?)).filter(|(_, row)| row.task == task)
+        });
+        if let Some((delivery, row)) = of_task {
+            let entry = Entry {
+                task,
+                attempt: row.attempt,
+                limited_since: row.limited_since,
+                due: Some(self.now),
+            };
+            self.set_delivery(delivery, entry);
+        }
+        Ok(())
+    }
+
     /// The open deliveries of a sink, by their keys.
     pub(super) fn open_rows(&self, sink: &SinkName) -> Result<Vec<(Bytes, Bytes)>, Fault> {
         let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);

@@ -32,6 +32,9 @@ pub struct ChangeFilter {
     pub id: Option<String>,
 }
 
+/// Whether a change is taken, by what it is of.
+pub(crate) type Takes<'a> = &'a dyn Fn(&ChangeHead) -> bool;
+
 /// Changes in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangePage {
@@ -108,6 +111,18 @@ impl Reader {
         filter: &ChangeFilter,
         limit: usize,
     ) -> Result<ChangePage, ChangesError> {
+        let takes = |head: &ChangeHead| filter.takes(head);
+        let takes: Option<Takes<'_>> = (!filter.takes_all()).then_some(&takes);
+        self.changes_that(since, takes, limit)
+    }
+
+    /// The changes after a cursor that are taken; all where nothing is said.
+    pub(crate) fn changes_that(
+        &self,
+        since: ChangeSeq,
+        takes: Option<Takes<'_>>,
+        limit: usize,
+    ) -> Result<ChangePage, ChangesError> {
         let view = self.view();
         let newest = ChangeSeq::new(view.ledger.tally.last_change);
         let oldest = oldest_cursor(&view);
@@ -125,7 +140,7 @@ impl Reader {
         }
         let mut page = Page {
             view: &view,
-            filter,
+            takes,
             changes: Vec::new(),
             limit: limit.clamp(1, PAGE_ROWS_MAX),
             looked_at: 0,
@@ -177,7 +192,7 @@ fn oldest_cursor(view: &View) -> ChangeSeq {
 
 struct Page<'a> {
     view: &'a View,
-    filter: &'a ChangeFilter,
+    takes: Option<Takes<'a>>,
     changes: Vec<Change>,
     limit: usize,
     looked_at: usize,
@@ -232,10 +247,12 @@ impl Page<'_> {
                 return Err(self.missing(bucket));
             }
             self.looked_at += 1;
-            let taken = self.filter.takes_all() || {
-                let head = ChangeHead::from_record(record.clone());
-                self.filter
-                    .takes(&head.map_err(|source| rows.corrupt(&key, source))?)
+            let taken = match self.takes {
+                None => true,
+                Some(takes) => {
+                    let head = ChangeHead::from_record(record.clone());
+                    takes(&head.map_err(|source| rows.corrupt(&key, source))?)
+                }
             };
             if taken {
                 self.bytes += record.len();

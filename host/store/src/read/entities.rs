@@ -76,19 +76,31 @@ impl Reader {
         after: Option<&EntityKey>,
         limit: usize,
     ) -> Result<EntityPage, ReadError> {
+        self.entities_that(filter.prefix(), &|key| filter.takes(key), after, limit)
+    }
+
+    /// A page of those entities whose keys begin so and that are taken.
+    pub(crate) fn entities_that(
+        &self,
+        prefix: Vec<u8>,
+        takes: &dyn Fn(&EntityKey) -> bool,
+        after: Option<&EntityKey>,
+        limit: usize,
+    ) -> Result<EntityPage, ReadError> {
         let view = self.view();
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        read(&view, filter, after, limit).map_err(|fault| fault.reading("a page of the mirror"))
+        read(&view, prefix, takes, after, limit)
+            .map_err(|fault| fault.reading("a page of the mirror"))
     }
 }
 
 fn read(
     view: &View,
-    filter: &EntityFilter,
+    prefix: Vec<u8>,
+    takes: &dyn Fn(&EntityKey) -> bool,
     after: Option<&EntityKey>,
     limit: usize,
 ) -> Result<EntityPage, Fault> {
-    let prefix = filter.prefix();
     let until = keys::after_prefix(&prefix);
     let from = match after {
         Some(after) => {
@@ -121,7 +133,7 @@ fn read(
         let (connection, entity) =
             keys::to_entity(&key).ok_or_else(|| rows.corrupt(&key, Corrupt::Key))?;
         let named = EntityKey { connection, entity };
-        if filter.takes(&named) {
+        if takes(&named) {
             let standing =
                 Standing::from_record(record).map_err(|source| rows.corrupt(&key, source))?;
             if let Some(state) = view.record::<State>(view.rooms.mirror, &key)? {

@@ -437,6 +437,37 @@ fn a_torn_delivery_begins_again_and_holds_nobody_up() {
 }
 
 #[test]
+fn a_delivery_whose_queue_row_is_torn_is_queued_again() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    store.add_sink(app());
+    store.map("a", vec![upsert("1", Some(1))]);
+    store.map("b", vec![upsert("1", Some(2))]);
+    let again = Next::Again(later(2, store.now, None));
+    let failed = vec![store.failed(1, Some(again)), store.failed(2, None)];
+    let advance = store.advance(2, failed);
+    store.commit(vec![advance]);
+    let rows = memory.keys("queue");
+    memory.corrupt("queue", &rows[0], &[0xff]);
+    let mut store = open(&memory, START);
+    assert!(store.claim().is_empty());
+    store.commit(vec![Submission::Touch]);
+    for seq in [1, 2] {
+        let task = store.claim_one();
+        let TaskKind::Deliver(delivery) = &task.kind else {
+            panic!("{task:?}");
+        };
+        assert_eq!(delivery.seq, ChangeSeq::new(seq));
+        store.complete(task, End::Delivered);
+    }
+    let counts = store.reader.counts();
+    assert_eq!(
+        (counts.scheduled, counts.waiting, counts.unreadable),
+        (0, 0, 1)
+    );
+}
+
+#[test]
 fn a_sink_that_cannot_be_read_holds_the_change_log_and_refuses_alone() {
     let memory = Memory::new();
     let mut store = open(&memory, START);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tidegate_core::event::{Accepted, Event};
-use tidegate_core::ids::SinkName;
+use tidegate_core::ids::{SinkName, TaskId};
 use tidegate_core::ports::{Completion, End, EntityKey, LogPage, MirrorPage, ReadError};
 use tidegate_core::retry::Jitter;
 use tidegate_core::sink::SinkAdvance;
@@ -168,7 +168,7 @@ impl ChangeLog for World {
         })
     }
 
-    fn change(&self, delivery: &Delivery) -> Result<Option<Change>, ReadError> {
+    fn change(&self, _: TaskId, delivery: &Delivery) -> Result<Option<Change>, ReadError> {
         let state = self.state();
         let seq = delivery.seq.get();
         Ok(Some(change(seq, state.entity(seq))))
