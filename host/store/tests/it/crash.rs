@@ -448,7 +448,7 @@ fn a_delivery_whose_queue_row_is_torn_is_queued_again() {
     let advance = store.advance(2, failed);
     store.commit(vec![advance]);
     let rows = memory.keys("queue");
-    memory.corrupt("queue", &rows[0], &[0xff]);
+    memory.corrupt("queue", rows.last().unwrap(), &[0xff]);
     let mut store = open(&memory, START);
     assert!(store.claim().is_empty());
     store.commit(vec![Submission::Touch]);
