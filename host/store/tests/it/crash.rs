@@ -452,6 +452,8 @@ fn a_delivery_whose_queue_row_is_torn_is_queued_again() {
     let mut store = open(&memory, START);
     assert!(store.claim().is_empty());
     store.commit(vec![Submission::Touch]);
+    // Never at the place that was torn, but just behind it.
+    store.pass(crate::bed::HOUR);
     for seq in [1, 2] {
         let task = store.claim_one();
         let TaskKind::Deliver(delivery) = &task.kind else {
