@@ -20,7 +20,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tidegate_core::failure::Failure;
-use tidegate_core::ids::{SinkName, TaskId};
+use tidegate_core::ids::{ChangeSeq, SinkName, TaskId};
 use tidegate_core::limits::SINK_CONCURRENCY_MAX;
 use tidegate_core::ports::{
     Chance, ChangeLog, Claimed, Claims, Clock, Journal, LogError, NotStored, Outlet, ReadError,
@@ -106,6 +106,8 @@ pub struct SinkLoop<'a, L, T: Claims, O, J, C, H> {
     window: Window,
     /// Whether the receiver has said where it stands itself.
     located: bool,
+    /// The question, while it is on its way: a step that is dropped does not take it back.
+    locating: Option<BoxFuture<'a, Result<Option<ChangeSeq>, Failure>>>,
     flights: FuturesUnordered<BoxFuture<'a, Landed>>,
     held: Vec<Claimed>,
     claimed: BTreeSet<TaskId>,
@@ -167,6 +169,7 @@ where
         capacity.concurrency = capacity.concurrency.min(SINK_CONCURRENCY_MAX);
         Ok(Self {
             located: standing.mirror.is_some(),
+            locating: None,
             window: Window::open(standing, capacity, open),
             ports,
             owner: Owner::Sink(sink),
@@ -234,7 +237,11 @@ where
             SinkState::Failing { next, .. } if now < *next => return,
             SinkState::Failing { .. } | SinkState::Running => {}
         }
-        match self.ports.outlet.cursor().await {
+        let outlet = self.ports.outlet;
+        let question = self.locating.get_or_insert_with(|| outlet.cursor().boxed());
+        let said = question.await;
+        self.locating = None;
+        match said {
             Ok(kept) => {
                 if let Some(kept) = kept {
                     self.window.begin_at(kept);

@@ -97,6 +97,11 @@ impl Committer {
         }
     }
 
+    /// What tells this store from every other, for as long as it exists.
+    pub fn store_id(&self) -> String {
+        format!("{:016x}", self.hasher.store_id())
+    }
+
     /// Makes a batch durable: one atomic write, one sync, then shows it to readers and
     /// claims. One answer a submission, in their order.
     pub fn commit(

@@ -3,7 +3,9 @@
 
 use tidegate_core::change::Change;
 use tidegate_core::event::{Event, EventProgress};
-use tidegate_core::ids::{ConnectionId, ConnectorName, EventId, PluginDigest, SinkName, TaskId};
+use tidegate_core::ids::{
+    ChannelName, ConnectionId, ConnectorName, EventId, PluginDigest, SinkName, TaskId,
+};
 use tidegate_core::task::{Attempt, DeadCause, Owner, Task, TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
 
@@ -43,6 +45,8 @@ pub struct DeadLetterFilter {
     pub connection: Option<ConnectionId>,
     /// Not taken by this sink.
     pub sink: Option<SinkName>,
+    /// Not taken by this alert channel.
+    pub channel: Option<ChannelName>,
     /// Parked for this cause.
     pub cause: Option<DeadCause>,
     /// Of a task with this code: `map`, `deliver`, …
@@ -113,6 +117,10 @@ impl DeadLetterFilter {
                 .sink
                 .as_ref()
                 .is_none_or(|sink| matches!(&head.owner, Owner::Sink(of) if of == sink))
+            && self
+                .channel
+                .as_ref()
+                .is_none_or(|channel| matches!(&head.owner, Owner::Channel(of) if of == channel))
             && self.cause.is_none_or(|cause| cause == head.cause)
             && self.kind.as_ref().is_none_or(|kind| kind == head.kind)
     }

@@ -27,6 +27,8 @@ pub struct DeadCount {
     pub count: u64,
     /// When the oldest of them was parked.
     pub oldest: Timestamp,
+    /// Which that is.
+    pub first: TaskId,
 }
 
 /// What a commit did to the dead letters.
@@ -87,12 +89,14 @@ impl DeadCounts {
             let cause = DeadCause::ALL
                 .into_iter()
                 .find(|cause| cause.code() == *code)?;
+            let (oldest, first) = letters.first()?;
             Some(DeadCount {
                 owner: owner.clone(),
                 connection: connection.clone(),
                 cause,
                 count: letters.len() as u64,
-                oldest: letters.first()?.0,
+                oldest: *oldest,
+                first: *first,
             })
         };
         self.groups.iter().filter_map(count).collect()
