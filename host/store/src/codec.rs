@@ -12,7 +12,7 @@ mod event;
 mod task;
 
 pub(crate) use change::{ChangeHead, State};
-pub(crate) use event::{EventHead, KeyHolder};
+pub(crate) use event::{EventHead, KeyHolder, event_record};
 pub(crate) use task::QueueEntry;
 
 /// The only version of records so far. A change of a record's fields needs another,

@@ -11,7 +11,7 @@
 //! more: whether the disk has it is not known until the store was reopened.
 
 use bytes::Bytes;
-use tidegate_core::event::{Accepted, Event};
+use tidegate_core::event::Accepted;
 use tidegate_core::ids::ConnectorName;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Completion, End, ReadError};
@@ -22,6 +22,7 @@ use crate::keys::EventHasher;
 use crate::queue::{Claims, QueueChanges};
 use crate::recent::Recent;
 use crate::rooms::{BucketRooms, Room};
+use crate::sealed::{SealedEvent, Sealer};
 use crate::view::{Published, View};
 
 mod accept;
@@ -34,7 +35,7 @@ use draft::Draft;
 #[derive(Clone, Debug)]
 pub enum Submission {
     /// The events of one request: all or none.
-    Accept(Vec<Event>),
+    Accept(Vec<SealedEvent>),
     /// The end of an attempt. Of a task that is not open any more: nothing happens.
     Complete(Box<Completion>),
     /// What an operator has consented to, as JSON.
@@ -54,7 +55,7 @@ impl Submission {
     /// The bytes it holds, for the bound on a batch.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Accept(events) => events.iter().map(Event::weight).sum(),
+            Self::Accept(events) => events.iter().map(SealedEvent::weight).sum(),
             Self::Complete(completion) => match &completion.end {
                 // Each change is written to the log and to the mirror.
                 End::Mapped { changes, .. } => {
@@ -129,6 +130,11 @@ impl Committer {
         }
     }
 
+    /// Makes events ready for this committer.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.hasher.clone())
+    }
+
     /// Makes a batch durable: one atomic write, one sync, then shows it to readers and
     /// claims. One answer a submission, in their order.
     pub fn commit(
@@ -163,7 +169,7 @@ impl Committer {
         for submission in submissions {
             answers.push(match submission {
                 Submission::Accept(events) => {
-                    match accept::stage(&mut draft, &self.hasher, &self.recent, &events) {
+                    match accept::stage(&mut draft, &self.recent, events) {
                         Ok(accepted) => Answer::Accepted(accepted),
                         Err(fault) => Answer::Refused(fault.reading("an event key")),
                     }

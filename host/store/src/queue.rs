@@ -229,6 +229,7 @@ mod tests {
             body: bytes::Bytes::new(),
             body_authenticated: BodyAuthenticated::None,
         };
+        let event = opened.committer.sealer().seal(event);
         opened
             .committer
             .commit(vec![Submission::Accept(vec![event])], received)

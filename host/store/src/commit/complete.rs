@@ -211,7 +211,7 @@ impl Ended {
             due,
             task: self.task.id,
         };
-        draft.enqueue(due, entry.clone().at(key), &entry);
+        draft.enqueue(key, entry);
         due
     }
 

@@ -15,7 +15,7 @@ use tidegate_core::version::Standing;
 
 use crate::codec::{KeyHolder, QueueEntry, Record, State};
 use crate::engine::Batch;
-use crate::keys::{self, EventKey, QueueKey};
+use crate::keys::{self, EventKey, EventKeyMap, QueueKey};
 use crate::ledger::{LEDGER, Ledger};
 use crate::queue::QueueChanges;
 use crate::rooms::Rooms;
@@ -27,7 +27,7 @@ pub(super) struct Draft<'a> {
     pub(super) now: Timestamp,
     pub(super) ledger: Ledger,
     pub(super) batch: Batch,
-    keys: HashMap<EventKey, KeyHolder>,
+    keys: EventKeyMap<KeyHolder>,
     ended: HashSet<QueueKey>,
     added: Vec<(QueueKey, Task)>,
     entities: HashMap<Vec<u8>, StagedEntity>,
@@ -51,7 +51,7 @@ pub(super) struct Staged {
     pub(super) ledger: Ledger,
     pub(super) rooms: Rooms,
     pub(super) queue: QueueChanges,
-    pub(super) keys: HashMap<EventKey, KeyHolder>,
+    pub(super) keys: EventKeyMap<KeyHolder>,
 }
 
 impl<'a> Draft<'a> {
@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
             now,
             ledger: view.ledger.clone(),
             batch: Batch::default(),
-            keys: HashMap::new(),
+            keys: EventKeyMap::default(),
             ended: HashSet::new(),
             added: Vec::new(),
             entities: HashMap::new(),
@@ -95,15 +95,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a task into the queue.
-    pub(super) fn enqueue(&mut self, due: Timestamp, task: Task, entry: &QueueEntry) {
-        let key = QueueKey { due, task: task.id };
+    pub(super) fn enqueue(&mut self, key: QueueKey, entry: QueueEntry) {
         self.batch.put(
             self.view.rooms.queue.keyspace,
             key.to_bytes(),
             entry.to_record(),
         );
         self.ledger.tally.scheduled += 1;
-        self.added.push((key, task));
+        self.added.push((key, entry.at(key)));
     }
 
     /// Takes a task out of the queue.

@@ -110,10 +110,15 @@ impl Store {
     pub(crate) fn accept(&mut self, ids: &[&str]) -> Vec<Accepted> {
         let batch = ids
             .iter()
-            .map(|id| Submission::Accept(vec![self.event(id)]))
+            .map(|id| self.request(vec![self.event(id)]))
             .collect();
         let answers = self.commit(batch);
         answers.into_iter().flat_map(accepted).collect()
+    }
+
+    /// The events of one request.
+    pub(crate) fn request(&self, events: Vec<Event>) -> Submission {
+        request(&self.committer, events)
     }
 
     pub(crate) fn event(&self, partner_id: &str) -> Event {
@@ -306,4 +311,10 @@ pub(crate) fn sight(store: &Store) -> impl PartialEq + std::fmt::Debug + use<> {
         events,
         letters,
     )
+}
+
+/// The events of one request to that committer.
+pub(crate) fn request(committer: &Committer, events: Vec<Event>) -> Submission {
+    let sealer = committer.sealer();
+    Submission::Accept(events.into_iter().map(|event| sealer.seal(event)).collect())
 }

@@ -11,7 +11,7 @@ use tidegate_core::task::DeadCause;
 use tidegate_store::engine::memory::{Fault, Memory};
 use tidegate_store::{Answer, ChangeFilter, CommitError, OpenError, Options, Submission};
 
-use crate::bed::{Bed, START, Store, accepted, acme, event, mapped, open, sight, upsert};
+use crate::bed::{Bed, START, Store, accepted, acme, event, mapped, open, request, sight, upsert};
 
 #[track_caller]
 fn check_failed_commit(fault: Fault, kept: bool) {
@@ -24,7 +24,7 @@ fn check_failed_commit(fault: Fault, kept: bool) {
 
     memory.fail_next(fault);
     let batch = vec![
-        Submission::Accept(vec![store.event("c"), store.event("d")]),
+        store.request(vec![store.event("c"), store.event("d")]),
         store.completion(task.clone(), mapped(vec![upsert("2", None)])),
     ];
     let failed = store.try_commit(batch);
@@ -119,7 +119,7 @@ fn the_first_hash_key_stays() {
     };
     let opened = tidegate_store::open(Arc::new(memory), options, START).unwrap();
     let mut committer = opened.committer;
-    let again = Submission::Accept(vec![event(&acme(), "a", START)]);
+    let again = request(&committer, vec![event(&acme(), "a", START)]);
     let answers = committer.commit(vec![again], START).unwrap();
     assert!(
         answers
@@ -189,7 +189,7 @@ fn a_torn_event_key_refuses_its_event_alone() {
     }
     let mut store = open(&memory, START);
     let batch = ["a", "c"]
-        .map(|id| Submission::Accept(vec![store.event(id)]))
+        .map(|id| store.request(vec![store.event(id)]))
         .to_vec();
     let answers = store.commit(batch);
     assert!(

@@ -89,7 +89,7 @@ fn a_list_of_events_pages_and_filters(bed: &Bed) {
             ConnectionId::clone(&beta)
         };
         let event = event(&connection, &number.to_string(), store.now);
-        let answers = store.commit(vec![Submission::Accept(vec![event])]);
+        let answers = store.commit(vec![store.request(vec![event])]);
         ids.extend(answers.into_iter().flat_map(accepted).map(|one| one.id));
         // Pages go across buckets.
         store.pass(DAY);
@@ -159,7 +159,7 @@ fn the_mirror_lists_pages_and_filters(bed: &Bed) {
     changes.push(delete("4", None));
     store.map("a", changes);
     let other = event(&"github/acme-two".parse().unwrap(), "b", store.now);
-    store.commit(vec![Submission::Accept(vec![other])]);
+    store.commit(vec![store.request(vec![other])]);
     let task = store.claim_one();
     store.complete(task, mapped(vec![upsert("1", None)]));
 
