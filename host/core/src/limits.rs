@@ -1,9 +1,12 @@
 //! Every bound that the host keeps, in one place, each with the sum behind it.
 //!
-//! Memory at the worst: ingress holds at most `INGRESS_BODIES_BYTES_MAX` of bodies
-//! (64 MiB), the committer's queue at most `COMMIT_QUEUE_MAX` submissions whose bodies
-//! are part of that, each plugin thread one instance of `PLUGIN_MEMORY_BYTES_MAX`
-//! (64 MiB), and each reader one page of `PAGE_BYTES_MAX` (4 MiB).
+//! Memory at the worst: requests hold at most `INGRESS_BYTES_MAX` (65 MiB) of headers
+//! and bodies, from their arrival until their events are durable, so what waits for the
+//! committer is part of that; completions that wait for it hold at most
+//! `COMPLETIONS_BYTES_MAX` (16 MiB) beside it, each plugin thread one instance of
+//! `PLUGIN_MEMORY_BYTES_MAX` (64 MiB), and each reader one page of `PAGE_BYTES_MAX`
+//! (4 MiB). A request counts once although its event is a copy of it: the record that is
+//! made of it takes its place.
 
 use std::time::Duration;
 
@@ -25,8 +28,12 @@ pub const HEADER_BLOCK_BYTES_MAX: usize = 32 * 1024;
 /// Most headers in a request.
 pub const HEADERS_MAX: usize = 100;
 
-/// Bodies that may be in memory at once over all requests; above it: 503.
+/// Largest body that may be configured.
 pub const INGRESS_BODIES_BYTES_MAX: usize = 64 * MIB;
+
+/// Headers and bodies that may be in memory at once over all requests; above it: 503.
+/// The largest body fits in with its headers.
+pub const INGRESS_BYTES_MAX: usize = INGRESS_BODIES_BYTES_MAX + MIB;
 
 /// Longest wait for a request's header block, and for its body. The slowest known
 /// partner gives up after 60 s; most after 10.
@@ -42,9 +49,16 @@ pub const INGRESS_CONNECTIONS_MAX: usize = 8_192;
 /// again three times over.
 pub const OPERATOR_CONNECTIONS_MAX: usize = 1_024;
 
-/// Submissions that may wait for the committer; above it: 503. A quarter of a second
-/// of work at the measured rate of a small machine.
+/// Requests that may wait for the committer; above it: 503. A quarter of a second of
+/// work at the measured rate of a small machine.
 pub const COMMIT_QUEUE_MAX: usize = 8_192;
+
+/// Completions that may wait for the committer beside the requests; above it the workers
+/// wait. Twice the most that one commit takes.
+pub const COMPLETIONS_MAX: usize = 2_048;
+
+/// Bytes of those completions, unless one alone is larger: four commits' worth.
+pub const COMPLETIONS_BYTES_MAX: usize = 16 * MIB;
 
 /// Most submissions in one commit.
 pub const COMMIT_BATCH_MAX: usize = 1_024;

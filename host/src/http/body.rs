@@ -1,19 +1,21 @@
 //! Reads a request's body within bounds on its size, its time and the memory that all
-//! bodies take together.
+//! requests take together.
 //!
 //! Memory is counted as it arrives, so that nobody can hold it by announcing a body.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use tidegate_core::limits::REQUEST_READ_TIMEOUT;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A whole body, and its hold on the memory of all bodies.
+/// A whole body, and its request's hold on the memory of all requests.
 #[derive(Debug)]
-pub(super) struct Held<'m> {
+pub(super) struct Held {
     pub(super) bytes: Bytes,
-    _hold: Option<SemaphorePermit<'m>>,
+    pub(super) hold: OwnedSemaphorePermit,
 }
 
 /// Why a body was not taken.
@@ -25,33 +27,47 @@ pub(super) enum BodyError {
     TooSlow,
     /// It broke off, or its chunks are not framed as they should be.
     Broken,
-    /// Over the limit of all bodies.
+    /// Over the limit of all requests.
     Crowded,
 }
 
-/// Reads a body of at most `bytes_max`, counted against `memory`, one permit a byte.
+/// Reads a body of at most `bytes_max`, counted against `memory`, one permit a byte, as
+/// are the `head_bytes` that came before it.
 pub(super) async fn read<B>(
     body: B,
+    head_bytes: usize,
     bytes_max: usize,
-    memory: &Semaphore,
-) -> Result<Held<'_>, BodyError>
+    memory: &Arc<Semaphore>,
+) -> Result<Held, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(REQUEST_READ_TIMEOUT, gather(body, bytes_max, memory))
+    let hold = take(memory, head_bytes)?;
+    let gathering = gather(body, bytes_max, memory, hold);
+    tokio::time::timeout(REQUEST_READ_TIMEOUT, gathering)
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn gather<B>(mut body: B, bytes_max: usize, memory: &Semaphore) -> Result<Held<'_>, BodyError>
+fn take(memory: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
+    let permits = u32::try_from(bytes).map_err(|_| BodyError::TooLarge)?;
+    let taken = Arc::clone(memory).try_acquire_many_owned(permits);
+    taken.map_err(|_| BodyError::Crowded)
+}
+
+async fn gather<B>(
+    mut body: B,
+    bytes_max: usize,
+    memory: &Arc<Semaphore>,
+    mut hold: OwnedSemaphorePermit,
+) -> Result<Held, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut whole = Whole::Nothing;
-    let mut hold: Option<SemaphorePermit<'_>> = None;
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
             continue;
@@ -59,19 +75,12 @@ where
         if whole.length() + piece.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
-        let more = u32::try_from(piece.len()).map_err(|_| BodyError::TooLarge)?;
-        let more = memory
-            .try_acquire_many(more)
-            .map_err(|_| BodyError::Crowded)?;
-        match &mut hold {
-            Some(hold) => hold.merge(more),
-            None => hold = Some(more),
-        }
+        hold.merge(take(memory, piece.len())?);
         whole = whole.with(piece);
     }
     Ok(Held {
         bytes: whole.into_bytes(),
-        _hold: hold,
+        hold,
     })
 }
 
@@ -135,24 +144,24 @@ mod tests {
     fn run<B: Body<Data = Bytes> + Unpin>(
         body: B,
         bytes_max: usize,
-        memory: &Semaphore,
-    ) -> Result<Held<'_>, BodyError> {
+        memory: &Arc<Semaphore>,
+    ) -> Result<Held, BodyError> {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .unwrap()
-            .block_on(read(body, bytes_max, memory))
+            .block_on(read(body, 1, bytes_max, memory))
     }
 
     #[track_caller]
     fn check(pieces: Vec<Piece>, expected: Result<&str, BodyError>) {
-        let memory = Semaphore::new(10);
+        let memory = Arc::new(Semaphore::new(11));
         let read = run(StreamBody::new(stream::iter(pieces)), 8, &memory);
         match (&read, expected) {
             (Ok(held), Ok(text)) => {
                 assert_eq!(held.bytes, text);
-                assert_eq!(memory.available_permits(), 10 - text.len());
+                assert_eq!(memory.available_permits(), 11 - 1 - text.len());
             }
             (read, expected) => {
                 assert_eq!(
@@ -162,7 +171,7 @@ mod tests {
             }
         }
         drop(read);
-        assert_eq!(memory.available_permits(), 10, "memory is given back");
+        assert_eq!(memory.available_permits(), 11, "memory is given back");
     }
 
     #[test]
@@ -182,14 +191,14 @@ mod tests {
 
     #[test]
     fn what_is_announced_too_large_is_not_read() {
-        let memory = Semaphore::new(10);
+        let memory = Arc::new(Semaphore::new(11));
         let announced = Full::new(Bytes::from_static(b"123456789"));
         assert_eq!(run(announced, 8, &memory).unwrap_err(), BodyError::TooLarge);
     }
 
     #[test]
     fn all_bodies_together_have_a_bound() {
-        let memory = Semaphore::new(10);
+        let memory = Arc::new(Semaphore::new(11));
         let first = run(Full::new(Bytes::from_static(b"12345678")), 8, &memory).unwrap();
         let second = run(Full::new(Bytes::from_static(b"123")), 8, &memory);
         assert_eq!(second.unwrap_err(), BodyError::Crowded);
@@ -199,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_come_is_given_up() {
-        let memory = Semaphore::new(10);
+        let memory = Arc::new(Semaphore::new(11));
         let never = StreamBody::new(stream::pending::<Piece>());
         assert_eq!(run(never, 8, &memory).unwrap_err(), BodyError::TooSlow);
     }

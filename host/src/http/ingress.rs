@@ -15,7 +15,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tidegate_core::descriptor::Acknowledge;
 use tidegate_core::event::Accepted;
 use tidegate_core::ids::{AccountName, ConnectionId, ConnectorName};
-use tidegate_core::limits::{INGRESS_BODIES_BYTES_MAX, REQUEST_READ_TIMEOUT};
+use tidegate_core::limits::{INGRESS_BYTES_MAX, REQUEST_READ_TIMEOUT};
 use tidegate_core::ports::{Clock as _, NotStored};
 use tidegate_core::signature::RawRequest;
 use tidegate_core::time::Timestamp;
@@ -35,18 +35,21 @@ use crate::system::SystemClock;
 /// The methods that are taken, as the Allow header names them.
 const METHODS: &str = "POST, PUT";
 
+/// What a header takes in memory beside its bytes.
+const HEADER_BYTES: usize = size_of::<(String, Bytes)>();
+
 /// Answers webhooks.
 #[derive(Clone, Debug)]
 pub(super) struct Ingress {
     host: Arc<Host>,
-    /// One permit a byte of a body in memory.
-    bodies: Arc<Semaphore>,
+    /// One permit a byte of a request in memory.
+    memory: Arc<Semaphore>,
 }
 
 impl Ingress {
     pub(super) fn new(host: Arc<Host>) -> Self {
-        let bodies = Arc::new(Semaphore::new(INGRESS_BODIES_BYTES_MAX));
-        Self { host, bodies }
+        let memory = Arc::new(Semaphore::new(INGRESS_BYTES_MAX));
+        Self { host, memory }
     }
 }
 
@@ -134,7 +137,9 @@ impl Ingress {
         }
         let entrance = way.entrance.as_ref().map_err(|_| Rejection::NoEntrance)?;
         let (parts, body) = request.into_parts();
-        let held = body::read(body, self.host.facts.body_bytes_max, &self.bodies)
+        let head_bytes = head_bytes(&parts.headers);
+        let bytes_max = self.host.facts.body_bytes_max;
+        let body::Held { bytes, hold } = body::read(body, head_bytes, bytes_max, &self.memory)
             .await
             .map_err(Rejection::Body)?;
         let raw = RawRequest {
@@ -143,14 +148,14 @@ impl Ingress {
             path: way.further.clone(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: copy_headers(&parts.headers),
-            body: held.bytes.clone(),
+            body: bytes,
         };
         let now = SystemClock.now();
         let taken = ingest(
             raw,
             &entrance.door,
             &entrance.address,
-            &self.host.journal,
+            &self.host.journal.holding(hold),
             now,
         )
         .await;
@@ -178,6 +183,14 @@ fn public_url(base: &str, uri: &hyper::Uri) -> String {
         .path_and_query()
         .map_or("/", hyper::http::uri::PathAndQuery::as_str);
     format!("{base}{rest}")
+}
+
+/// What the headers take in memory.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES)
+        .sum()
 }
 
 /// Headers in their order; the values share one piece of memory.

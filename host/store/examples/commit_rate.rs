@@ -88,7 +88,8 @@ fn measure(name: &str, group: usize, span: Duration) {
         let submissions = (0..group)
             .map(|_| {
                 number += 1;
-                Submission::Accept(vec![event(number, body.clone())])
+                let event = event(number, body.clone());
+                Submission::Accept(vec![committer.sealer().seal(event)])
             })
             .collect();
         commit(&mut committer, submissions)

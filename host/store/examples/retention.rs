@@ -94,7 +94,8 @@ fn accept(opened: &mut Opened, number: &mut u64, now: Timestamp) {
     let batch = (0..GROUP)
         .map(|_| {
             *number += 1;
-            Submission::Accept(vec![event(*number, now)])
+            let event = opened.committer.sealer().seal(event(*number, now));
+            Submission::Accept(vec![event])
         })
         .collect();
     opened.committer.commit(batch, now).expect("a commit");

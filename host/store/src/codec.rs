@@ -19,7 +19,7 @@ mod task;
 pub(crate) use attempt::{Attempts, note_attempt};
 pub(crate) use change::{ChangeHead, State};
 pub(crate) use dead::Kept;
-pub(crate) use event::{EventHead, KeyHolder};
+pub(crate) use event::{EventHead, KeyHolder, event_record};
 pub(crate) use task::{DeliveryRow, QueueEntry};
 
 /// The only version of records so far. A change of a record's fields needs another,

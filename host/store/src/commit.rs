@@ -19,6 +19,7 @@ use crate::keys::EventHasher;
 use crate::queue::{Claims, QueueChanges};
 use crate::recent::Recent;
 use crate::rooms::Room;
+use crate::sealed::Sealer;
 use crate::view::{Fault, Published, View};
 
 mod accept;
@@ -100,6 +101,9 @@ impl Committer {
     /// What tells this store from every other, for as long as it exists.
     pub fn store_id(&self) -> String {
         format!("{:016x}", self.hasher.store_id())
+    /// Makes events ready for this committer.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.hasher.clone())
     }
 
     /// Makes a batch durable: one atomic write, one sync, then shows it to readers and
@@ -152,12 +156,10 @@ impl Committer {
     /// Stages a submission, or nothing of it.
     fn stage(&self, draft: &mut Draft<'_>, after: &mut After, submission: Submission) -> Answer {
         match submission {
-            Submission::Accept(events) => {
-                match accept::stage(draft, &self.hasher, &self.recent, &events) {
-                    Ok(accepted) => Answer::Accepted(accepted),
-                    Err(fault) => Answer::Refused(fault.reading("an event key")),
-                }
-            }
+            Submission::Accept(events) => match accept::stage(draft, &self.recent, events) {
+                Ok(accepted) => Answer::Accepted(accepted),
+                Err(fault) => Answer::Refused(fault.reading("an event key")),
+            },
             Submission::Complete(completion) => {
                 done(complete::stage(draft, *completion), "an open task")
             }

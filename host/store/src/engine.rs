@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use byteview::ByteView;
 
 pub mod fjall;
 mod folder;
@@ -152,6 +153,9 @@ impl Span<'static> {
 }
 
 /// Writes that belong together. A key stands in it at most once.
+///
+/// Keys and values are views of bytes, in which short ones take no memory of their own
+/// and which the default engine keeps as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     writes: Vec<Write>,
@@ -163,23 +167,28 @@ pub struct Write {
     /// Where.
     pub keyspace: Keyspace,
     /// Which key.
-    pub key: Vec<u8>,
+    pub key: ByteView,
     /// Its value; none removes it.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<ByteView>,
 }
 
 impl Batch {
     /// Sets a key.
-    pub fn put(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>, value: Vec<u8>) {
+    pub fn put(
+        &mut self,
+        keyspace: Keyspace,
+        key: impl Into<ByteView>,
+        value: impl Into<ByteView>,
+    ) {
         self.writes.push(Write {
             keyspace,
             key: key.into(),
-            value: Some(value),
+            value: Some(value.into()),
         });
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>) {
+    pub fn remove(&mut self, keyspace: Keyspace, key: impl Into<ByteView>) {
         self.writes.push(Write {
             keyspace,
             key: key.into(),

@@ -32,7 +32,8 @@
 //! length stands before it. An owner in the queue is a 64-bit hash, so that all its tasks
 //! stand together and keys are short.
 
-use std::hash::Hasher;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::SipHasher24;
@@ -365,6 +366,30 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 /// What an event is deduplicated by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EventKey(pub(crate) u128);
+
+/// Whatever is found by event keys. They are hashes under a secret key already, so that
+/// hashing them again would only cost time.
+pub(crate) type EventKeyMap<V> = HashMap<EventKey, V, BuildHasherDefault<LowHalf>>;
+
+/// Takes the low half of an event key as its hash.
+#[derive(Debug, Default)]
+pub(crate) struct LowHalf(u64);
+
+impl Hasher for LowHalf {
+    fn write_u128(&mut self, key: u128) {
+        self.0 = (key & u128::from(u64::MAX)).try_into().unwrap_or_default();
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl EventKey {
     pub(crate) const fn to_bytes(self) -> [u8; 16] {

@@ -5,7 +5,7 @@
 //! batch of the engine: dedupe, the version rule and every sequence are decided there.
 //! A [`Reader`] and [`Claims`] see a commit only after its sync. All three are
 //! functions of what they are given: no thread, no clock, no randomness here; the host
-//! owns those.
+//! owns those. A [`Sealer`] makes events ready on the threads that hand them in.
 //!
 //! This is the only code that knows the disk format. Deliberately absent: when to
 //! retry, what a change means, who may read.
@@ -28,6 +28,7 @@ mod queue;
 mod read;
 mod recent;
 mod rooms;
+mod sealed;
 mod view;
 
 pub use codec::Corrupt;
@@ -43,4 +44,5 @@ pub use read::{
     EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, OpenDeliveries,
     OpenDelivery, Reader, ReplayPage,
 };
+pub use sealed::{SealedEvent, Sealer};
 pub use view::Fault;

@@ -3,18 +3,16 @@
 //! Only what is durable may stand here. Two generations bound it: when the younger is
 //! full, the older is forgotten.
 
-use std::collections::HashMap;
-
 use crate::codec::KeyHolder;
-use crate::keys::EventKey;
+use crate::keys::{EventKey, EventKeyMap};
 
 /// Keys per generation: some seconds of a busy host, at 40 bytes each 3 MiB for both.
 const GENERATION_KEYS: usize = 32_768;
 
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    young: HashMap<EventKey, KeyHolder>,
-    old: HashMap<EventKey, KeyHolder>,
+    young: EventKeyMap<KeyHolder>,
+    old: EventKeyMap<KeyHolder>,
 }
 
 impl Recent {

@@ -17,6 +17,7 @@ use tidegate_e2e::host::{PATH, SECRET};
 use tidegate_e2e::load::{self, Load, Outcome, Pace};
 use tidegate_e2e::requests::Requests;
 
+use crate::baseline;
 use crate::postgres::Postgres;
 use crate::server::{Case, Server};
 use crate::usage;
@@ -42,6 +43,9 @@ pub(crate) struct Plan {
     /// Numbers of connections.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     connections: Vec<usize>,
+    /// Connections of axum-postgres to its database.
+    #[arg(long, default_value_t = baseline::POOL_SIZE)]
+    pool: usize,
 }
 
 struct Row {
@@ -79,7 +83,7 @@ pub(crate) fn run(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
         for &case in &cases {
             eprintln!("{} with {connections} connections", case.name());
             let place = tempfile::tempdir_in(folder)?;
-            let server = Server::start(case, place.path(), postgres.as_ref())?;
+            let server = Server::start(case, place.path(), postgres.as_ref(), plan.pool)?;
             rows.push(measure(
                 case,
                 &server,

@@ -50,6 +50,8 @@ enum Command {
         secret: String,
         #[arg(long)]
         database: String,
+        #[arg(long)]
+        pool: usize,
     },
 }
 
@@ -63,8 +65,10 @@ fn main() -> anyhow::Result<()> {
         Command::Ingest(plan) => ingest::run(plan, folder()?.path()),
         Command::Latency(plan) => latency::run(plan, folder()?.path()),
         Command::ServeAxumHmac { secret } => baseline::serve_hmac(secret),
-        Command::ServeAxumPostgres { secret, database } => {
-            baseline::serve_postgres(secret, database)
-        }
+        Command::ServeAxumPostgres {
+            secret,
+            database,
+            pool,
+        } => baseline::serve_postgres(secret, database, *pool),
     }
 }

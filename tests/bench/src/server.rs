@@ -61,12 +61,20 @@ impl Server {
         case: Case,
         folder: &Path,
         postgres: Option<&Postgres>,
+        pool: usize,
     ) -> anyhow::Result<Self> {
         match case {
             Case::AxumHmac => Self::baseline(&["serve-axum-hmac"], &[]),
             Case::AxumPostgres => {
                 let postgres = postgres.context("PostgreSQL is not running")?;
-                let arguments = ["serve-axum-postgres", "--database", &postgres.database()];
+                let (database, pool) = (postgres.database(), pool.to_string());
+                let arguments = [
+                    "serve-axum-postgres",
+                    "--database",
+                    &database,
+                    "--pool",
+                    &pool,
+                ];
                 Self::baseline(&arguments, &[postgres.pid()])
             }
             Case::TidegateFjall => Self::tidegate(folder, Engine::Fjall, false),

@@ -1,6 +1,7 @@
 //! Events, their progress, and who holds an event key.
 
 use bytes::Bytes;
+use byteview::ByteView;
 use tidegate_core::change::{ChangeResult, Fate};
 use tidegate_core::event::{BodyAuthenticated, Event, EventProgress, EventState};
 use tidegate_core::ids::{AccountName, ChangeSeq, ConnectionId, EventId, TaskId};
@@ -56,19 +57,7 @@ impl EventHead {
 
 impl Record for Event {
     fn write(&self, to: &mut Writer) {
-        EventHead::write(self, to);
-        to.text(&self.method);
-        to.list(&self.path, |to, segment| to.text(segment));
-        to.text(&self.query);
-        to.list(&self.headers, |to, (name, value)| {
-            to.text(name);
-            to.bytes(value);
-        });
-        to.byte(match self.body_authenticated {
-            BodyAuthenticated::Full => 1,
-            BodyAuthenticated::Fields => 2,
-            BodyAuthenticated::None => 3,
-        });
+        write_all_but_body(self, to);
         // Its length stands in the head.
         to.fixed(&self.body);
     }
@@ -107,12 +96,29 @@ impl Record for Event {
             body_authenticated,
         })
     }
+}
 
-    fn to_record(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(self.weight());
-        self.write(&mut to);
-        to.finish()
-    }
+fn write_all_but_body(event: &Event, to: &mut Writer) {
+    EventHead::write(event, to);
+    to.text(&event.method);
+    to.list(&event.path, |to, segment| to.text(segment));
+    to.text(&event.query);
+    to.list(&event.headers, |to, (name, value)| {
+        to.text(name);
+        to.bytes(value);
+    });
+    to.byte(match event.body_authenticated {
+        BodyAuthenticated::Full => 1,
+        BodyAuthenticated::Fields => 2,
+        BodyAuthenticated::None => 3,
+    });
+}
+
+/// The whole record of an event; its body is copied once.
+pub(crate) fn event_record(event: &Event) -> ByteView {
+    let mut to = Writer::with_capacity(event.weight().saturating_sub(event.body.len()));
+    write_all_but_body(event, &mut to);
+    ByteView::fused(&to.finish(), &event.body)
 }
 
 /// The event that an event key belongs to.

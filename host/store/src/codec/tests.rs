@@ -49,6 +49,7 @@ proptest! {
     #[test]
     fn events_lead_back(event in event()) {
         check(&event);
+        prop_assert_eq!(&*event_record(&event), event.to_record());
         let head = EventHead::from_record(event.to_record().into()).unwrap();
         prop_assert_eq!(head.partner_id, event.partner_id);
         prop_assert_eq!(head.body_bytes, event.body.len());

@@ -1,38 +1,34 @@
 //! Accepting events: dedupe, then the event, its key and its map task.
 
-use tidegate_core::event::{Accepted, Event};
-use tidegate_core::task::{Task, TaskKind, TaskState};
+use tidegate_core::event::Accepted;
+use tidegate_core::task::TaskKind;
 
 use super::draft::Draft;
-use crate::codec::{KeyHolder, QueueEntry, Record};
-use crate::keys::{self, EventHasher, EventKey};
+use crate::codec::{KeyHolder, QueueEntry};
+use crate::keys::{self, EventKey, QueueKey};
 use crate::recent::Recent;
+use crate::sealed::SealedEvent;
 use crate::view::Fault;
 
 /// Stages the events of one request, all or none. A duplicate of an event that is in
 /// the batch already shares its fate.
 pub(super) fn stage(
     draft: &mut Draft<'_>,
-    hasher: &EventHasher,
     recent: &Recent,
-    events: &[Event],
+    events: Vec<SealedEvent>,
 ) -> Result<Vec<Accepted>, Fault> {
     let known = events
         .iter()
-        .map(|event| {
-            let key = hasher.key(event);
-            Ok((key, find(draft, recent, key)?))
-        })
+        .map(|event| find(draft, recent, event.key))
         .collect::<Result<Vec<_>, Fault>>()?;
-    let accept = |(event, (key, holder)): (&Event, (EventKey, Option<KeyHolder>))| {
-        let body = hasher.body(event);
+    let accept = |(event, holder): (SealedEvent, Option<KeyHolder>)| {
         // Two events of one request may have the same key, too.
-        match holder.or_else(|| draft.key_holder(key)) {
-            Some(first) => duplicate(draft, event, body, first),
-            None => accept(draft, event, body, key),
+        match holder.or_else(|| draft.key_holder(event.key)) {
+            Some(first) => duplicate(draft, &event, first),
+            None => accept(draft, event),
         }
     };
-    Ok(events.iter().zip(known).map(accept).collect())
+    Ok(events.into_iter().zip(known).map(accept).collect())
 }
 
 fn find(draft: &Draft<'_>, recent: &Recent, key: EventKey) -> Result<Option<KeyHolder>, Fault> {
@@ -47,8 +43,8 @@ fn find(draft: &Draft<'_>, recent: &Recent, key: EventKey) -> Result<Option<KeyH
     Ok(None)
 }
 
-fn duplicate(draft: &mut Draft<'_>, event: &Event, body: u64, first: KeyHolder) -> Accepted {
-    if body != first.body {
+fn duplicate(draft: &mut Draft<'_>, event: &SealedEvent, first: KeyHolder) -> Accepted {
+    if event.body != first.body {
         draft.clashes += 1;
         tracing::debug!(
             connection = %event.connection,
@@ -63,40 +59,31 @@ fn duplicate(draft: &mut Draft<'_>, event: &Event, body: u64, first: KeyHolder) 
     }
 }
 
-fn accept(draft: &mut Draft<'_>, event: &Event, body: u64, key: EventKey) -> Accepted {
+fn accept(draft: &mut Draft<'_>, event: SealedEvent) -> Accepted {
     let id = draft.ledger.tally.next_event();
     draft.ledger.tally.events += 1;
-    draft.hold_key(key, KeyHolder { event: id, body });
-    let bucket = draft.ledger.events.newest();
-    let room = bucket.rooms.events;
+    let holder = KeyHolder {
+        event: id,
+        body: event.body,
+    };
+    draft.hold_key(event.key, holder);
+    let room = draft.ledger.events.newest().rooms.events;
     draft
         .batch
-        .put(room.keyspace, keys::number(id.get()), event.to_record());
+        .put(room.keyspace, keys::number(id.get()), event.record);
     draft.ledger.events.count_open(id.get(), 1);
     let kind = TaskKind::Map {
         event: id,
-        connection: event.connection.clone(),
+        connection: event.connection,
         with: None,
     };
+    let place = QueueKey::of(&kind, event.received, id.map_task());
     let entry = QueueEntry {
-        kind: kind.clone(),
+        kind,
         attempt: 1,
         limited_since: None,
     };
-    let state = TaskState::Scheduled {
-        attempt: 1,
-        due: event.received,
-        limited_since: None,
-    };
-    draft.enqueue(
-        event.received,
-        Task {
-            id: id.map_task(),
-            kind,
-            state,
-        },
-        &entry,
-    );
+    draft.enqueue(place, entry);
     Accepted {
         id,
         duplicate: false,

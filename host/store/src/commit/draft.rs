@@ -20,7 +20,7 @@ use super::schedule::Scheduled;
 use crate::codec::{KeyHolder, QueueEntry, Record, State};
 use crate::dead_counts::DeadChange;
 use crate::engine::Batch;
-use crate::keys::{self, EventKey, QueueKey};
+use crate::keys::{self, EventKey, EventKeyMap, QueueKey};
 use crate::ledger::{LEDGER, Ledger};
 use crate::queue::{QueueChanges, TornRow};
 use crate::rooms::Rooms;
@@ -36,7 +36,7 @@ pub(super) struct Draft<'a> {
     pub(super) scheduled: Scheduled,
     /// What became of dead letters.
     pub(super) dead: Vec<DeadChange>,
-    keys: HashMap<EventKey, KeyHolder>,
+    keys: EventKeyMap<KeyHolder>,
     pub(super) ended: HashSet<QueueKey>,
     added: Vec<(QueueKey, Task)>,
     progressed: HashSet<EventId>,
@@ -63,7 +63,7 @@ pub(super) struct Staged {
     pub(super) ledger: Ledger,
     pub(super) rooms: Rooms,
     pub(super) queue: QueueChanges,
-    pub(super) keys: HashMap<EventKey, KeyHolder>,
+    pub(super) keys: EventKeyMap<KeyHolder>,
     pub(super) dead: Vec<DeadChange>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Draft<'a> {
             overlay: Overlay::default(),
             scheduled: Scheduled::default(),
             dead: Vec::new(),
-            keys: HashMap::new(),
+            keys: EventKeyMap::default(),
             ended: HashSet::new(),
             added: Vec::new(),
             progressed: HashSet::new(),
@@ -113,15 +113,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a task into the queue.
-    pub(super) fn enqueue(&mut self, due: Timestamp, task: Task, entry: &QueueEntry) {
-        let key = QueueKey::of(&task.kind, due, task.id);
+    pub(super) fn enqueue(&mut self, key: QueueKey, entry: QueueEntry) {
         self.batch.put(
             self.view.rooms.queue.keyspace,
             key.to_bytes(),
             entry.to_record(),
         );
         self.ledger.tally.scheduled += 1;
-        self.added.push((key, task));
+        self.added.push((key, entry.at(key)));
     }
 
     /// Takes a task out of the queue.

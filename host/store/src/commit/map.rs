@@ -268,7 +268,7 @@ impl Mapping {
             limited_since: again.limited_since,
         };
         let key = QueueKey::of(&entry.kind, due, self.ended.task.id);
-        draft.enqueue(due, entry.clone().at(key), &entry);
+        draft.enqueue(key, entry);
         due
     }
 

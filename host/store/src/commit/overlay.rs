@@ -48,7 +48,7 @@ impl Overlay {
         for (keyspace, rows) in self.rows {
             for (key, row) in rows {
                 match row {
-                    Some(row) => batch.put(keyspace, key, row.into()),
+                    Some(row) => batch.put(keyspace, key, Vec::from(row)),
                     None => batch.remove(keyspace, key),
                 }
             }

@@ -68,7 +68,7 @@ impl Draft<'_> {
     pub(super) fn enqueue_scheduled(&mut self) {
         for (id, (due, entry)) in std::mem::take(&mut self.scheduled) {
             let key = QueueKey::of(&entry.kind, due, id);
-            self.enqueue(due, entry.clone().at(key), &entry);
+            self.enqueue(key, entry);
         }
     }
 }

@@ -3,17 +3,19 @@
 use bytes::Bytes;
 use tidegate_core::alert::AlertUpdate;
 use tidegate_core::audit::AuditEntry;
-use tidegate_core::event::{Accepted, Event};
+use tidegate_core::event::Accepted;
 use tidegate_core::ids::{ConnectionId, ConnectorName, SinkName, TaskId};
 use tidegate_core::ports::{Completion, End, ReadError};
 use tidegate_core::replay::{ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::sink::{SinkAdvance, SinkStanding};
 
+use crate::sealed::SealedEvent;
+
 /// What is handed to the committer: one atomic step each.
 #[derive(Clone, Debug)]
 pub enum Submission {
     /// The events of one request: all or none.
-    Accept(Vec<Event>),
+    Accept(Vec<SealedEvent>),
     /// The end of an attempt. Of a task that is not open any more: nothing happens.
     Complete(Box<Completion>),
     /// A sink's cursor moves, and what failed before it becomes tasks. Handed in again:
@@ -90,7 +92,7 @@ impl Submission {
     /// The bytes it holds, for the bound on a batch.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Accept(events) => events.iter().map(Event::weight).sum(),
+            Self::Accept(events) => events.iter().map(SealedEvent::weight).sum(),
             Self::Complete(completion) => match &completion.end {
                 // Each change is written to the log and to the mirror.
                 End::Mapped { changes, .. } => {

@@ -223,7 +223,7 @@ impl Content {
                     index: write.keyspace.index(),
                 });
             }
-            if !keys.insert((write.keyspace, write.key.as_slice())) {
+            if !keys.insert((write.keyspace, &*write.key)) {
                 return Err(EngineError::KeyTwice);
             }
         }
@@ -233,9 +233,9 @@ impl Content {
         for write in writes {
             if let Some(space) = self.spaces.get_mut(write.keyspace.index()) {
                 space.write(
-                    write.key,
+                    write.key.to_vec(),
                     self.written,
-                    write.value.map(Bytes::from),
+                    write.value.map(Bytes::from_owner),
                     oldest_needed,
                 );
             }

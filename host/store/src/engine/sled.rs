@@ -190,7 +190,7 @@ impl Engine for Sled {
         for write in batch.into_writes() {
             let key = key_in(write.keyspace.0, &write.key);
             match write.value {
-                Some(value) => writes.insert(key, value),
+                Some(value) => writes.insert(key, &*value),
                 None => writes.remove(key),
             }
         }

@@ -3,7 +3,6 @@
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
 use tidegate_core::task::{TaskState, Work};
-use tidegate_store::Submission;
 
 use crate::bed::{Bed, HOUR, accepted, event, event_of, mapped, upsert};
 
@@ -50,7 +49,7 @@ fn an_event_key_is_accepted_once(bed: &Bed) {
 fn the_events_of_one_request_are_deduplicated_among_themselves(bed: &Bed) {
     let mut store = bed.open();
     let request = vec![store.event("a"), store.event("b"), store.event("a")];
-    let answers = store.commit(vec![Submission::Accept(request)]);
+    let answers = store.commit(vec![store.request(request)]);
     let answers: Vec<_> = answers.into_iter().flat_map(accepted).collect();
     assert_eq!(
         answers.iter().map(|one| one.duplicate).collect::<Vec<_>>(),
@@ -64,7 +63,7 @@ fn an_id_that_comes_with_another_body_is_counted(bed: &Bed) {
     let first = store.accept(&["a"])[0];
     let mut other = store.event("a");
     other.body = "{}".into();
-    let answers = store.commit(vec![Submission::Accept(vec![other])]);
+    let answers = store.commit(vec![store.request(vec![other])]);
     let second = accepted(answers.into_iter().next().unwrap())[0];
     assert_eq!((second.id, second.duplicate), (first.id, true));
     assert_eq!(store.reader.counts().clashes, 1);
@@ -78,8 +77,8 @@ fn the_same_id_of_another_connection_is_another_event(bed: &Bed) {
     let mut store = bed.open();
     let other = event(&"github/beta".parse().unwrap(), "a", store.now);
     let batch = vec![
-        Submission::Accept(vec![store.event("a")]),
-        Submission::Accept(vec![other]),
+        store.request(vec![store.event("a")]),
+        store.request(vec![other]),
     ];
     let answers: Vec<_> = store.commit(batch).into_iter().flat_map(accepted).collect();
     assert!(!answers[0].duplicate && !answers[1].duplicate);

@@ -18,7 +18,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_store::engine::{Engine, fjall, memory::Memory};
 use tidegate_store::{
     Answer, ChangeFilter, ChangesError, CommitError, Committer, DeadLetter, DeadLetterFilter,
-    Marks,    OpenError, Opened, Options, ReplayBatch, Submission,
+    Marks, OpenError, Opened, Options, ReplayBatch, Submission,
 };
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
@@ -122,10 +122,15 @@ impl Store {
     pub(crate) fn accept(&mut self, ids: &[&str]) -> Vec<Accepted> {
         let batch = ids
             .iter()
-            .map(|id| Submission::Accept(vec![self.event(id)]))
+            .map(|id| self.request(vec![self.event(id)]))
             .collect();
         let answers = self.commit(batch);
         answers.into_iter().flat_map(accepted).collect()
+    }
+
+    /// The events of one request.
+    pub(crate) fn request(&self, events: Vec<Event>) -> Submission {
+        request(&self.committer, events)
     }
 
     pub(crate) fn event(&self, partner_id: &str) -> Event {
@@ -442,4 +447,10 @@ pub(crate) fn sight(store: &Store) -> impl PartialEq + std::fmt::Debug + use<> {
             store.reader.audit(None, 100).unwrap(),
         ),
     )
+}
+
+/// The events of one request to that committer.
+pub(crate) fn request(committer: &Committer, events: Vec<Event>) -> Submission {
+    let sealer = committer.sealer();
+    Submission::Accept(events.into_iter().map(|event| sealer.seal(event)).collect())
 }

@@ -159,7 +159,8 @@ fn the_audit_log_is_bounded() {
 
 fn park_of(store: &mut Store, connection: &ConnectionId, name: &str, cause: DeadCause) -> TaskId {
     let event = event(connection, name, store.now);
-    store.commit(vec![Submission::Accept(vec![event])]);
+    let accept = store.request(vec![event]);
+    store.commit(vec![accept]);
     let task = store.claim_one();
     let id = task.id;
     store.complete(task, parked(cause));
@@ -262,7 +263,8 @@ fn a_page_of_dead_letters_is_bounded_in_bytes(bed: &Bed) {
     for number in 0..3 {
         let mut large = event(&acme(), &number.to_string(), store.now);
         large.body = vec![b'x'; PAGE_BYTES_MAX / 2 + 1].into();
-        store.commit(vec![Submission::Accept(vec![large])]);
+        let accept = store.request(vec![large]);
+        store.commit(vec![accept]);
         let task = store.claim_one();
         store.complete(task, parked(DeadCause::Mapping));
     }

@@ -17,7 +17,8 @@ use tidegate_store::{
 };
 
 use crate::bed::{
-    Bed, START, Store, accepted, acme, app, event, later, mapped, note_of, open, sight, upsert,
+    Bed, START, Store, accepted, acme, app, event, later, mapped, note_of, open, request, sight,
+    upsert,
 };
 
 #[track_caller]
@@ -31,7 +32,7 @@ fn check_failed_commit(fault: Fault, kept: bool) {
 
     memory.fail_next(fault);
     let batch = vec![
-        Submission::Accept(vec![store.event("c"), store.event("d")]),
+        store.request(vec![store.event("c"), store.event("d")]),
         store.completion(task.clone(), mapped(vec![upsert("2", None)])),
     ];
     let failed = store.try_commit(batch);
@@ -127,7 +128,7 @@ fn the_first_hash_key_stays() {
     };
     let opened = tidegate_store::open(Arc::new(memory), options, START).unwrap();
     let mut committer = opened.committer;
-    let again = Submission::Accept(vec![event(&acme(), "a", START)]);
+    let again = request(&committer, vec![event(&acme(), "a", START)]);
     let answers = committer.commit(vec![again], START).unwrap();
     assert!(
         answers
@@ -197,7 +198,7 @@ fn a_torn_event_key_refuses_its_event_alone() {
     }
     let mut store = open(&memory, START);
     let batch = ["a", "c"]
-        .map(|id| Submission::Accept(vec![store.event(id)]))
+        .map(|id| store.request(vec![store.event(id)]))
         .to_vec();
     let answers = store.commit(batch);
     assert!(
@@ -478,7 +479,7 @@ fn a_sink_that_cannot_be_read_holds_the_change_log_and_refuses_alone() {
     let advance = store.advance(1, Vec::new());
     memory.corrupt("sinks", b"app", &[0xff]);
     let mut store = open(&memory, START);
-    let batch = vec![advance, Submission::Accept(vec![store.event("b")])];
+    let batch = vec![advance, store.request(vec![store.event("b")])];
     let answers = store.commit(batch);
     assert!(matches!(answers[0], Answer::Refused(_)), "{answers:?}");
     assert!(matches!(answers[1], Answer::Accepted(_)), "{answers:?}");

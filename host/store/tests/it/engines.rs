@@ -36,7 +36,7 @@ fn a_range_goes_both_ways_and_keeps_its_bounds(bed: &Bed) {
     let above = engine.open_keyspace("above", Profile::State).unwrap();
     let mut batch = Batch::default();
     for key in ["a", "b", "ba", "c", "d"] {
-        batch.put(rows, key, key.into());
+        batch.put(rows, key, key);
     }
     batch.put(below, "b", vec![1]);
     batch.put(above, "b", vec![1]);

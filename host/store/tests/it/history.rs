@@ -132,7 +132,7 @@ impl World {
         let event = |id: &u8| event(&acme(), &id.to_string(), self.now);
         let batch = ids
             .iter()
-            .map(|id| Submission::Accept(vec![event(id)]))
+            .map(|id| self.store.request(vec![event(id)]))
             .collect();
         let (durable, answers) = self.commit(batch);
         match answers {

@@ -92,7 +92,7 @@ fn a_list_of_events_pages_and_filters(bed: &Bed) {
             ConnectionId::clone(&beta)
         };
         let event = event(&connection, &number.to_string(), store.now);
-        let answers = store.commit(vec![Submission::Accept(vec![event])]);
+        let answers = store.commit(vec![store.request(vec![event])]);
         ids.extend(answers.into_iter().flat_map(accepted).map(|one| one.id));
         // Pages go across buckets.
         store.pass(DAY);
@@ -162,7 +162,7 @@ fn the_mirror_lists_pages_and_filters(bed: &Bed) {
     changes.push(delete("4", None));
     store.map("a", changes);
     let other = event(&"github/acme-two".parse().unwrap(), "b", store.now);
-    store.commit(vec![Submission::Accept(vec![other])]);
+    store.commit(vec![store.request(vec![other])]);
     let task = store.claim_one();
     store.complete(task, mapped(vec![upsert("1", None)]));
 
@@ -267,7 +267,10 @@ fn pages_of_events_and_dead_letters_are_bounded_in_bytes(bed: &Bed) {
 
     let (mut letters, mut pages, mut before) = (Vec::new(), 0, None);
     loop {
-        let page = store.reader.dead_letters(&DeadLetterFilter::default(), before, 1_000).unwrap();
+        let page = store
+            .reader
+            .dead_letters(&DeadLetterFilter::default(), before, 1_000)
+            .unwrap();
         letters.extend(page.letters.iter().map(|letter| letter.task.id.get()));
         pages += 1;
         before = page.next;
@@ -284,7 +287,8 @@ fn the_newest_event_of_each_connection_is_found(bed: &Bed) {
     let beta: ConnectionId = "github/beta".parse().unwrap();
     let gamma: ConnectionId = "github/gamma".parse().unwrap();
     let first = store.now;
-    store.commit(vec![Submission::Accept(vec![event(&beta, "b", first)])]);
+    let accept = store.request(vec![event(&beta, "b", first)]);
+    store.commit(vec![accept]);
     store.accept(&["a"]);
     store.pass(DAY);
     store.accept(&["c"]);
