@@ -101,6 +101,8 @@ impl Committer {
     /// What tells this store from every other, for as long as it exists.
     pub fn store_id(&self) -> String {
         format!("{:016x}", self.hasher.store_id())
+    }
+
     /// Makes events ready for this committer.
     pub fn sealer(&self) -> Sealer {
         Sealer::new(self.hasher.clone())
