@@ -33,6 +33,8 @@ mod webhook;
 mod bindings;
 #[cfg(target_family = "wasm")]
 mod guest;
+#[cfg(all(target_family = "wasm", feature = "stderr-only"))]
+mod stderr;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 

@@ -1,8 +1,10 @@
 //! Microseconds per mapped event, native against sandboxed, and the memory that one more
 //! loaded plugin costs.
 //!
-//! The events are the plugin's own fixtures, each mapped in turn. Every call is timed by
-//! itself; before the timing both sides must give the same answer.
+//! The events are those of [`samples`], each mapped in turn. Every call is timed by itself;
+//! before the timing both sides must give the same answer. Native and sandboxed go through
+//! one port, from the event that the host holds to its own checked types, on the host's
+//! allocator; [`native`] says what is left between the two.
 
 #![expect(
     clippy::print_stdout,
@@ -17,17 +19,22 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use clap::Parser;
 use serde_json::json;
-use tidegate_core::event::{BodyAuthenticated, Event};
+use tidegate_core::event::Event;
 use tidegate_core::ids::EventId;
-use tidegate_core::mapping::{MapCall, Mapped};
+use tidegate_core::mapping::MapCall;
 use tidegate_core::ports::Mapper;
-use tidegate_core::time::Timestamp;
 use tidegate_e2e::histogram::Histogram;
 use tidegate_runtime::{Runtime, RuntimeOptions};
-use tidegate_sdk::testing::load_fixtures;
+
+use crate::samples::Sample;
 
 mod memory;
 mod native;
+mod samples;
+
+/// The host's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(about = "What the sandbox costs")]
@@ -41,12 +48,13 @@ struct Arguments {
     /// Where the fixtures are.
     #[arg(long, default_value = "plugins/github/fixtures")]
     fixtures: PathBuf,
-}
-
-/// The events of one row.
-struct Sample {
-    name: &'static str,
-    events: Vec<Event>,
+    /// GitHub's example payloads, where `cargo xtask test` installs them; without them
+    /// their rows are left out.
+    #[arg(
+        long,
+        default_value = ".tools/octokit/node_modules/@octokit/webhooks-examples/api.github.com/index.json"
+    )]
+    examples: PathBuf,
 }
 
 /// Times of one call, in microseconds.
@@ -69,77 +77,32 @@ fn main() -> anyhow::Result<()> {
     let plugin = runtime.load(&wasm)?;
     eprintln!("{:?}", runtime.facts());
     let length = Duration::from_secs(arguments.seconds);
+    let mut samples = samples::fixtures(&arguments.fixtures)?;
+    let smallest = samples.first().context("no fixtures")?;
+    let kib = memory::of_one_more_plugin(&wasm, &smallest.events)?;
+    match samples::examples(&arguments.examples, smallest)? {
+        Some(examples) => samples.push(examples),
+        None => eprintln!(
+            "GitHub's examples are left out: {} is not there",
+            arguments.examples.display()
+        ),
+    }
     let mut rows = Vec::new();
-    for sample in samples(&arguments.fixtures)? {
+    for sample in samples {
         check_same_answers(&sample, &plugin)?;
         for threads in [1, 2] {
             eprintln!("{} on {threads} threads", sample.name);
             rows.push(Row {
                 events: sample.name,
-                body_bytes: sample
-                    .events
-                    .iter()
-                    .map(|event| event.body.len())
-                    .sum::<usize>()
-                    / sample.events.len(),
+                body_bytes: sample.mean_body_bytes(),
                 threads,
                 native: quantiles(&measure(&sample.events, &native::Native, threads, length)),
                 sandboxed: quantiles(&measure(&sample.events, &plugin, threads, length)),
             });
         }
     }
-    let kib = memory::of_one_more_plugin(&wasm, &samples(&arguments.fixtures)?[0].events)?;
     report(&arguments, &rows, kib);
     Ok(())
-}
-
-/// All fixtures that map, and the one that is as large as what GitHub really sends.
-fn samples(folder: &std::path::Path) -> anyhow::Result<[Sample; 2]> {
-    let mut all = Vec::new();
-    let mut full_size = Vec::new();
-    for fixture in load_fixtures(folder)? {
-        let event = event(&fixture.webhook)?;
-        let report = native::Native.map(&call(&event, 1));
-        if !matches!(report.answer, Ok(Mapped::Mapping(_))) {
-            continue;
-        }
-        if fixture.name == "pull_request_full_size" {
-            full_size.push(event.clone());
-        }
-        all.push(event);
-    }
-    ensure!(
-        full_size.len() == 1 && all.len() > 10,
-        "{} fixtures map",
-        all.len()
-    );
-    Ok([
-        Sample {
-            name: "all fixtures",
-            events: all,
-        },
-        Sample {
-            name: "full-size pull request",
-            events: full_size,
-        },
-    ])
-}
-
-fn event(webhook: &tidegate_sdk::Webhook) -> anyhow::Result<Event> {
-    let headers = webhook.headers.iter();
-    Ok(Event {
-        connection: "github/acme".parse()?,
-        partner_id: webhook.event_id.clone(),
-        received: Timestamp::from_micros(webhook.received_at.as_micros()),
-        method: webhook.method.clone(),
-        path: webhook.path.clone(),
-        query: webhook.query.clone(),
-        headers: headers
-            .map(|header| (header.name.clone(), Bytes::copy_from_slice(&header.value)))
-            .collect(),
-        body: Bytes::copy_from_slice(&webhook.body),
-        body_authenticated: BodyAuthenticated::Full,
-    })
 }
 
 const fn call(event: &Event, number: u64) -> MapCall<'_> {

@@ -23,6 +23,9 @@ mod describe;
 mod faults;
 mod senses;
 
+#[cfg(feature = "sdk")]
+use tidegate_sdk as _;
+
 use bindings::exports::tidegate::connector::lister::{Guest as Lister, Listing, Scope};
 use bindings::exports::tidegate::connector::mapper::{Guest as Mapper, Outcome, Webhook};
 use bindings::exports::tidegate::connector::poller::{Guest as Poller, Page, Position};

@@ -38,19 +38,26 @@ pub(crate) fn runtime(cache_dir: Option<PathBuf>) -> Arc<Runtime> {
 
 /// The guest's file, built on first use.
 pub(crate) fn wasm() -> &'static [u8] {
-    static WASM: LazyLock<Vec<u8>> = LazyLock::new(build);
+    static WASM: LazyLock<Vec<u8>> = LazyLock::new(|| build("guests", &[]));
+    &WASM
+}
+
+/// The same guest with the SDK linked in, built on first use.
+pub(crate) fn wasm_with_sdk() -> &'static [u8] {
+    static WASM: LazyLock<Vec<u8>> = LazyLock::new(|| build("guests-sdk", &["--features", "sdk"]));
     &WASM
 }
 
 /// A target folder of its own: the one of the tests is locked by whoever runs them.
-fn build() -> Vec<u8> {
+fn build(folder: &str, options: &[&str]) -> Vec<u8> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
     let built = Command::new(env!("CARGO"))
         .current_dir(package)
         .args(["build", "--quiet", "--lib", "--profile", "plugin"])
         .args(["--target", "wasm32-wasip2", "--target-dir"])
         .arg(&target)
+        .args(options)
         .status()
         .unwrap();
     assert!(

@@ -15,4 +15,5 @@ mod answers;
 mod cache;
 mod faults;
 mod guest;
+mod sdk;
 mod senses;
