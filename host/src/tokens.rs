@@ -32,6 +32,8 @@ pub(crate) enum Permission {
     Consume,
     /// Reading anything.
     Read,
+    /// Running work again, giving it up, pausing and resuming.
+    Operate,
     /// Changing what the host trusts.
     Admin,
 }
@@ -42,6 +44,7 @@ impl Permission {
         match self {
             Self::Consume => "consume",
             Self::Read => "read",
+            Self::Operate => "operate",
             Self::Admin => "admin",
         }
     }
@@ -51,6 +54,7 @@ impl Permission {
         match self {
             Self::Consume => true,
             Self::Read => matches!(scope, Scope::Read | Scope::Operate | Scope::Admin),
+            Self::Operate => matches!(scope, Scope::Operate | Scope::Admin),
             Self::Admin => matches!(scope, Scope::Admin),
         }
     }
@@ -163,19 +167,24 @@ impl Tokens {
         })
     }
 
-    /// Whether a presented token gives a permission. Takes the same time for every
-    /// wrong token.
-    pub(crate) fn check(&self, presented: &[u8], permission: Permission) -> Result<(), Denied> {
+    /// Whether a presented token gives a permission, and its name where it does. Takes the
+    /// same time for every wrong token.
+    pub(crate) fn check(&self, presented: &[u8], permission: Permission) -> Result<&str, Denied> {
         let digest: [u8; 32] = Sha256::digest(presented).into();
         let (mut known, mut permitted) = (Choice::from(0), Choice::from(0));
+        let mut name = "";
         for token in &self.tokens {
             let same = token.digest.ct_eq(&digest);
             let gives = token.scopes.iter().any(|scope| permission.given_by(*scope));
             known |= same;
-            permitted |= same & Choice::from(u8::from(gives));
+            let permits = same & Choice::from(u8::from(gives));
+            permitted |= permits;
+            if bool::from(permits) {
+                name = &token.name;
+            }
         }
         match (bool::from(permitted), bool::from(known)) {
-            (true, _) => Ok(()),
+            (true, _) => Ok(name),
             (false, true) => Err(Denied::Scope),
             (false, false) => Err(Denied::Unknown),
         }
@@ -254,7 +263,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(scopes: &[Scope], permission: Permission, expect: Result<(), Denied>) {
+    fn check(scopes: &[Scope], permission: Permission, expect: Result<&str, Denied>) {
         let tokens = Tokens::prepare(&[configured(scopes, "open")], None, false).unwrap();
         assert_eq!(tokens.check(b"open", permission), expect, "{scopes:?}");
         assert_eq!(tokens.check(b"opem", permission), Err(Denied::Unknown));
@@ -264,14 +273,17 @@ mod tests {
     #[test]
     fn scopes_give_what_they_say() {
         use Permission as P;
-        check(&[Scope::Consume], P::Consume, Ok(()));
+        check(&[Scope::Consume], P::Consume, Ok("a"));
         check(&[Scope::Consume], P::Read, Err(Denied::Scope));
-        check(&[Scope::Read], P::Consume, Ok(()));
-        check(&[Scope::Read], P::Read, Ok(()));
+        check(&[Scope::Read], P::Consume, Ok("a"));
+        check(&[Scope::Read], P::Read, Ok("a"));
         check(&[Scope::Read], P::Admin, Err(Denied::Scope));
-        check(&[Scope::Consume, Scope::Operate], P::Read, Ok(()));
+        check(&[Scope::Consume, Scope::Operate], P::Read, Ok("a"));
+        check(&[Scope::Read], P::Operate, Err(Denied::Scope));
+        check(&[Scope::Operate], P::Operate, Ok("a"));
         check(&[Scope::Operate], P::Admin, Err(Denied::Scope));
-        check(&[Scope::Admin], P::Admin, Ok(()));
+        check(&[Scope::Admin], P::Operate, Ok("a"));
+        check(&[Scope::Admin], P::Admin, Ok("a"));
         check(&[], P::Read, Err(Denied::Scope));
     }
 
@@ -298,7 +310,7 @@ mod tests {
         assert_eq!(mode(), FILE_MODE);
         assert_eq!(
             again.check(written.trim().as_bytes(), Permission::Admin),
-            Ok(())
+            Ok("generated")
         );
         assert!(!format!("{again:?}").contains(written.trim()));
     }

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -33,7 +33,7 @@ const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// A way to a host's operator API.
 #[derive(Debug)]
 pub(super) struct Api {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpConnector, Full<Bytes>>,
     runtime: tokio::runtime::Runtime,
     base: String,
     token: Option<HeaderValue>,
@@ -88,12 +88,18 @@ impl Api {
 
     /// Asks for a resource.
     pub(super) fn get(&self, query: &Query) -> Result<Answer, CliError> {
-        self.runtime.block_on(self.call(Method::GET, query))
+        self.runtime.block_on(self.call(Method::GET, query, None))
     }
 
     /// Has something done.
     pub(super) fn post(&self, query: &Query) -> Result<Answer, CliError> {
-        self.runtime.block_on(self.call(Method::POST, query))
+        self.runtime.block_on(self.call(Method::POST, query, None))
+    }
+
+    /// Has something done that is said in a document.
+    pub(super) fn send(&self, query: &Query, document: &Value) -> Result<Answer, CliError> {
+        let call = self.call(Method::POST, query, Some(document));
+        self.runtime.block_on(call)
     }
 
     /// Runs a future that uses [`Self::call`] and [`Self::open`].
@@ -102,10 +108,19 @@ impl Api {
     }
 
     /// Sends a request and reads its whole answer.
-    pub(super) async fn call(&self, method: Method, query: &Query) -> Result<Answer, CliError> {
-        let response = self
-            .open(method, query, &[(ACCEPT, "application/json")])
-            .await?;
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        query: &Query,
+        document: Option<&Value>,
+    ) -> Result<Answer, CliError> {
+        let mut request = self.request(method, query, &[(ACCEPT, "application/json")])?;
+        if let Some(document) = document {
+            *request.body_mut() = document.to_string().into();
+            let kind = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, kind);
+        }
+        let response = self.exchange(query, request).await?;
         let url = self.url(query);
         let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
         let body = tokio::time::timeout(ANSWER_TIMEOUT, read)
@@ -133,11 +148,21 @@ impl Api {
         query: &Query,
         headers: &[(HeaderName, &str)],
     ) -> Result<Response<Incoming>, CliError> {
+        let request = self.request(method, query, headers)?;
+        self.exchange(query, request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        query: &Query,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Request<Full<Bytes>>, CliError> {
         let url = self.url(query);
         let uri: Uri = url.parse().map_err(|_| CliError::OperatorUrl {
             url: self.base.clone(),
         })?;
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let agent = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
@@ -150,6 +175,14 @@ impl Api {
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
+        Ok(request)
+    }
+
+    async fn exchange(
+        &self,
+        query: &Query,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, CliError> {
         let response = tokio::time::timeout(ANSWER_TIMEOUT, self.client.request(request))
             .await
             .map_err(|_| self.slow(query))?

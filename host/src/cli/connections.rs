@@ -1,29 +1,97 @@
 //! `tidegate connections`
 
-use clap::Args;
-use serde_json::Value;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tidegate_core::ids::ConnectionId;
 use tidegate_core::time::Timestamp;
 
 use super::Exit;
 use super::api::Api;
 use super::error::CliError;
 use super::events::{Paging, note_next};
-use super::output::Output;
+use super::output::{Output, plain};
 use super::query::Query;
 use super::table::{Cell, Table};
-use super::view::{age, list, text, tone};
+use super::view::{age, list, number, text, tone};
 
 /// List connections: accounts at partners, with the path of their webhooks
+///
+/// A paused connection takes webhooks on; what the host does for it beyond that rests
+/// until it is resumed. The host pauses one whose credentials the partner refuses.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
     tidegate connections\n  \
-    tidegate connections --json | jq -r '.items[].url_path'")]
+    tidegate connections pause github/acme --reason 'they are migrating'\n  \
+    tidegate connections --json | jq -r '.items[].url_path'"
+)]
 pub(crate) struct ConnectionsArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     #[command(flatten)]
     paging: Paging,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Let what the host does for a connection rest
+    Pause {
+        /// The connection, like github/acme
+        id: ConnectionId,
+        /// Why; stands in the audit log
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let it go on: what waited is due at once
+    Resume {
+        /// The connection, like github/acme
+        id: ConnectionId,
+        /// Why; stands in the audit log
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
 pub(super) fn run(
+    args: &ConnectionsArgs,
+    api: &Api,
+    now: Timestamp,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match &args.action {
+        None => show_all(args, api, now, output),
+        Some(Action::Pause { id, reason }) => {
+            switch(id, "pause", &json!({ "reason": reason }), api, output)
+        }
+        Some(Action::Resume { id, reason }) => {
+            switch(id, "resume", &json!({ "reason": reason }), api, output)
+        }
+    }
+}
+
+fn switch(
+    id: &ConnectionId,
+    action: &str,
+    document: &Value,
+    api: &Api,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let (connector, account) = (id.connector.as_str(), id.account.as_str());
+    let path = Query::path(&["v1", "connections", connector, account, action]);
+    let answer = api.send(&path, document)?;
+    if output.json() {
+        output.line(answer.text.trim())?;
+    } else if action == "pause" {
+        output.line(plain(&format!("{id} is paused")))?;
+    } else {
+        let queued = number(&answer.value, "/queued");
+        output.line(plain(&format!("{id} goes on, {queued} tasks are due")))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show_all(
     args: &ConnectionsArgs,
     api: &Api,
     now: Timestamp,
@@ -55,7 +123,10 @@ pub(super) fn run(
 }
 
 fn row(connection: &Value, now: Timestamp) -> [Cell; 6] {
-    let state = text(connection, "/state");
+    let state = match text(connection, "/paused/since") {
+        since if since.is_empty() => text(connection, "/state"),
+        _ => "paused".to_owned(),
+    };
     let secrets = connection.pointer("/secrets").and_then(Value::as_object);
     let secrets: Vec<String> = secrets
         .into_iter()

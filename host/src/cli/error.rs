@@ -126,6 +126,15 @@ pub(crate) enum CliError {
         /// What is missing, and how to add it.
         what: String,
     },
+    /// More would be done than may be done unasked.
+    #[error("this would replay {count} things at once, and nobody is there to be asked")]
+    Unasked {
+        /// How many.
+        count: u64,
+    },
+    /// The person cannot be asked.
+    #[error("could not read what was answered")]
+    Question(#[source] std::io::Error),
     /// The answer cannot be written.
     #[error("could not write the answer")]
     Output(#[source] std::io::Error),
@@ -144,6 +153,7 @@ impl CliError {
             Self::Refused { problem, with_token, token_file } => {
                 refusal_hint(problem, *with_token, token_file.as_ref())
             }
+            Self::Unasked { .. } => Some("look with --dry-run, then say --yes".into()),
             Self::Foreign { .. } => Some("is that the operator listener, and of the same version?".into()),
             Self::Config(LoadError::Read { .. }) => {
                 Some("`tidegate check --print-default` prints a file to start with".into())

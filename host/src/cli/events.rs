@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
-use tidegate_core::ids::{ConnectionId, ConnectorName, EventId};
+use tidegate_core::ids::{ConnectionId, ConnectorName, EventId, PluginDigest};
 use tidegate_core::limits::PAGE_ROWS_MAX;
 use tidegate_core::time::Timestamp;
 
@@ -31,7 +31,7 @@ const BODY_CHARS_MAX: usize = 4_000;
     tidegate events evt_000000000000002a")]
 pub(crate) struct EventsArgs {
     /// Show this event
-    #[arg(conflicts_with_all = ["connection", "connector", "state", "limit", "cursor"])]
+    #[arg(conflicts_with_all = ["connection", "connector", "state", "from", "until", "plugin", "limit", "cursor"])]
     id: Option<EventId>,
     /// Only of this connection, like github/acme
     #[arg(long, value_name = "CONNECTION")]
@@ -42,6 +42,15 @@ pub(crate) struct EventsArgs {
     /// Only in this state
     #[arg(long, value_parser = PossibleValuesParser::new(["pending", "fetching", "mapped", "skipped", "dead"]))]
     state: Option<String>,
+    /// Only received not before this instant, like 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<Timestamp>,
+    /// Only received before this instant
+    #[arg(long, value_name = "INSTANT")]
+    until: Option<Timestamp>,
+    /// Only last mapped by this plugin version
+    #[arg(long, value_name = "DIGEST")]
+    plugin: Option<PluginDigest>,
     #[command(flatten)]
     paging: Paging,
 }
@@ -101,7 +110,10 @@ fn show_all(
             "connector",
             args.connector.as_ref().map(ConnectorName::as_str),
         )
-        .with_some("state", args.state.as_ref());
+        .with_some("state", args.state.as_ref())
+        .with_some("from", args.from.map(|from| from.to_string()))
+        .with_some("until", args.until.map(|until| until.to_string()))
+        .with_some("plugin", args.plugin.map(|plugin| plugin.to_string()));
     let answer = api.get(&args.paging.apply(query))?;
     if output.json() {
         return output.line(answer.text.trim());
@@ -171,7 +183,7 @@ fn write_facts(event: &Value, now: Timestamp, output: &mut Output) -> Result<(),
     facts.write(output)
 }
 
-fn write_attempts(event: &Value, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn write_attempts(event: &Value, output: &mut Output) -> Result<(), CliError> {
     let attempts = list(event, "/attempts");
     if attempts.is_empty() {
         return Ok(());
@@ -229,7 +241,7 @@ fn write_changes(event: &Value, output: &mut Output) -> Result<(), CliError> {
     Ok(())
 }
 
-fn write_request(event: &Value, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn write_request(event: &Value, output: &mut Output) -> Result<(), CliError> {
     let query = match text(event, "/query") {
         query if query.is_empty() => query,
         query => format!("?{query}"),
@@ -252,7 +264,7 @@ fn write_request(event: &Value, output: &mut Output) -> Result<(), CliError> {
     }
 }
 
-fn write_body(body: &str, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn write_body(body: &str, output: &mut Output) -> Result<(), CliError> {
     let pretty = serde_json::from_str::<Value>(body)
         .ok()
         .and_then(|json| serde_json::to_string_pretty(&json).ok());

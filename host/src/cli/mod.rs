@@ -8,18 +8,24 @@
 //! the plugin runtime and the store, which `serve` alone needs: what a command wants of
 //! them comes in through [`World`].
 
+mod alerts;
 mod api;
+mod audit;
 mod changes;
 mod check;
 mod connections;
 mod connectors;
+mod dead_letters;
 mod error;
 mod events;
 mod follow;
 mod measure;
 mod output;
 mod problem;
+mod progress;
 mod query;
+mod replay;
+mod sinks;
 mod sse;
 mod status;
 mod table;
@@ -165,6 +171,11 @@ pub(crate) enum ClientCommand {
     Connections(connections::ConnectionsArgs),
     Events(events::EventsArgs),
     Changes(changes::ChangesArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
+    Replay(replay::ReplayArgs),
+    Sinks(sinks::SinksArgs),
+    Alerts(alerts::AlertsArgs),
+    Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
     Check(check::CheckArgs),
 }
@@ -220,5 +231,10 @@ fn carry_out(
         ClientCommand::Connections(args) => connections::run(&args, &global.api()?, now, output),
         ClientCommand::Events(args) => events::run(&args, &global.api()?, now, output),
         ClientCommand::Changes(args) => changes::run(&args, &global.api()?, now, output),
+        ClientCommand::DeadLetters(args) => dead_letters::run(&args, &global.api()?, now, output),
+        ClientCommand::Replay(args) => replay::run(&args, &global.api()?, output),
+        ClientCommand::Sinks(args) => sinks::run(&args, &global.api()?, now, output),
+        ClientCommand::Alerts(args) => alerts::run(&args, &global.api()?, now, output),
+        ClientCommand::Audit(args) => audit::run(&args, &global.api()?, now, output),
     }
 }

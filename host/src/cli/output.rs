@@ -5,11 +5,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write};
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write};
 
 use clap::ValueEnum;
 
 use super::error::CliError;
+
+/// Longest answer to a question.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,6 +59,8 @@ impl Tone {
 pub(crate) struct Output {
     json: bool,
     color: bool,
+    /// A person sits at the terminal to which notes go.
+    attended: bool,
     answer: Box<dyn Write>,
     notes: Box<dyn Write>,
 }
@@ -73,6 +78,7 @@ impl Output {
         Self {
             json,
             color,
+            attended: std::io::stderr().is_terminal() && std::io::stdin().is_terminal(),
             answer: Box::new(std::io::stdout()),
             notes: Box::new(std::io::stderr()),
         }
@@ -81,6 +87,24 @@ impl Output {
     /// Whether JSON was asked for.
     pub(super) const fn json(&self) -> bool {
         self.json
+    }
+
+    /// Whether a person can be asked, and sees what moves.
+    pub(super) const fn attended(&self) -> bool {
+        self.attended
+    }
+
+    /// Asks the person at the terminal; anything but a yes is a no.
+    pub(super) fn confirm(&mut self, question: impl Display) -> Result<bool, CliError> {
+        write!(self.notes, "{question} [y/N] ")
+            .and_then(|()| self.notes.flush())
+            .map_err(CliError::Output)?;
+        let mut line = String::new();
+        let answered = std::io::stdin().take(ANSWER_BYTES_MAX);
+        BufReader::new(answered)
+            .read_line(&mut line)
+            .map_err(CliError::Question)?;
+        Ok(matches!(line.trim(), "y" | "Y" | "yes"))
     }
 
     /// Writes one line of the answer and lets it be seen at once.
@@ -169,6 +193,7 @@ pub(super) mod capture {
         let output = Output {
             json,
             color: false,
+            attended: false,
             answer: Box::new(answer.clone()),
             notes: Box::new(notes.clone()),
         };

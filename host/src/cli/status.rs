@@ -14,8 +14,9 @@ use super::view::{age, bytes, counted, list, number, span, text, tone};
 
 /// Show how the running host does
 ///
-/// Store, listeners, refused webhooks, events by state, the change log, and every problem
-/// of the host with what to do about it.
+/// Store, listeners, refused webhooks, events by state, dead letters by cause, sinks that
+/// do not run, standing alerts, the change log, and every problem of the host with what to
+/// do about it.
 ///
 /// Exits with 1 where the host has a problem. A dead letter or a refused webhook is shown
 /// and is none: the host is well, and an event or a partner needs someone.
@@ -62,18 +63,32 @@ fn write(status: &Value, now: Timestamp, output: &mut Output) -> Result<(), CliE
     }
     facts.add("operator", text(status, "/operator/listen"));
     facts.add("events", events_text(status, now));
-    let dead = number(status, "/events/dead");
-    if dead > 0 {
-        let hint = format!(
-            "{}: tidegate events --state dead",
-            counted(dead, "dead letter")
-        );
-        facts.add_cell("", Cell::text(hint).tone(Tone::Bad));
+    for dead in list(status, "/dead_letters") {
+        let words = dead_text(dead, now);
+        facts.add_cell("", Cell::text(words).tone(Tone::Bad));
     }
     facts.add(
         "changes",
         format!("newest {}", text(status, "/changes/newest")),
     );
+    for sink in list(status, "/sinks") {
+        let state = text(sink, "/state");
+        if state != "running" {
+            let words = sink_text(sink, &state, now);
+            facts.add_cell("sink", Cell::text(words).tone(tone(&state)));
+        }
+    }
+    for replay in list(status, "/replays") {
+        facts.add("replay", replay_text(replay));
+    }
+    for alert in list(status, "/alerts") {
+        let words = format!(
+            "{} (since {})",
+            text(alert, "/summary"),
+            age(alert, "/since", now)
+        );
+        facts.add_cell("alert", Cell::text(words).tone(Tone::Bad));
+    }
     facts.add(
         "workers",
         workers_text(number(status, "/workers/map_threads")),
@@ -130,6 +145,27 @@ fn events_text(status: &Value, now: Timestamp) -> String {
         oldest => format!(" (oldest {oldest})"),
     };
     format!("{total} kept, {pending} pending{oldest}, {waiting} waiting")
+}
+
+fn dead_text(dead: &Value, now: Timestamp) -> String {
+    let (count, cause) = (number(dead, "/count"), text(dead, "/cause"));
+    let oldest = age(dead, "/oldest_at", now);
+    format!(
+        "{}, oldest {oldest}: tidegate dead-letters --cause {cause}",
+        counted(count, "dead letter")
+    )
+}
+
+fn sink_text(sink: &Value, state: &str, now: Timestamp) -> String {
+    let (name, reason) = (text(sink, "/name"), text(sink, "/reason"));
+    let (since, backlog) = (age(sink, "/since", now), number(sink, "/backlog"));
+    format!("{name} is {state} since {since}, {backlog} behind: {reason}")
+}
+
+fn replay_text(replay: &Value) -> String {
+    let (id, total) = (text(replay, "/id"), number(replay, "/total"));
+    let looked_at = number(replay, "/queued") + number(replay, "/passed");
+    format!("{id} runs: {looked_at} of {total}")
 }
 
 fn workers_text(threads: u64) -> String {

@@ -135,6 +135,11 @@ fn a_host_with_problems_is_a_no() {
             "store":{"engine":"embedded","path":"./tidegate-data","warning":null,"state":"open","bytes":2048},
             "ingress":{"listen":"127.0.0.1:8080"},"operator":{"listen":"127.0.0.1:8081"},
             "events":{"total":9,"pending":2,"waiting":0,"dead":1,"oldest_pending_at":"2026-01-01T23:59:58Z"},
+            "dead_letters":[{"cause":"partner-data","count":1,"oldest_at":"2026-01-01T23:00:00Z"}],
+            "sinks":[{"name":"app","state":"running"},
+              {"name":"crm","state":"failing","reason":"503","since":"2026-01-01T23:59:00Z","backlog":7}],
+            "replays":[{"id":"rpl_0000000000000001","total":9,"queued":3,"passed":1}],
+            "alerts":[{"summary":"1 dead letter of github/acme","since":"2026-01-01T23:00:00Z"}],
             "changes":{"newest":"12"},"workers":{"map_threads":2},"connectors":1,"connections":2,
             "problems":[{"what":"github: the plugin asks for more","fix":"tidegate connectors consent github"}]}"#,
     );
@@ -147,7 +152,10 @@ store     open
 ingress   127.0.0.1:8080
 operator  127.0.0.1:8081
 events    9 kept, 2 pending (oldest 2s ago), 0 waiting
-          1 dead letter: tidegate events --state dead
+          1 dead letter, oldest 1h ago: tidegate dead-letters --cause partner-data
+sink      crm is failing since 1m ago, 7 behind: 503
+replay    rpl_0000000000000001 runs: 4 of 9
+alert     1 dead letter of github/acme (since 1h ago)
 changes   newest 12
 workers   2 map threads
 partners  1 connector, 2 connections

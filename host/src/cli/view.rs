@@ -86,9 +86,9 @@ pub(super) fn bytes(count: u64) -> String {
 /// The colour of a state's word.
 pub(super) fn tone(state: &str) -> Tone {
     match state {
-        "mapped" | "open" | "serving" | "active" | "applied" => Tone::Good,
-        "pending" | "fetching" | "waiting" | "no-plugin" | "disk-low" => Tone::Attention,
-        "dead" | "latched" | "failed" | "refused" => Tone::Bad,
+        "mapped" | "open" | "serving" | "active" | "applied" | "running" => Tone::Good,
+        "pending" | "fetching" | "waiting" | "no-plugin" | "disk-low" | "paused" => Tone::Attention,
+        "dead" | "latched" | "failed" | "failing" | "refused" => Tone::Bad,
         "skipped" | "superseded" | "unchanged" => Tone::Faint,
         _ => Tone::Plain,
     }

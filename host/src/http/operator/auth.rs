@@ -9,6 +9,7 @@ use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, StatusCode, Version};
 
 use super::super::problem::{self, Problem};
+use super::writes::Who;
 use crate::host::Host;
 use crate::tokens::{Denied, Permission};
 
@@ -23,11 +24,15 @@ pub(super) enum Access {
     Needs(Permission),
 }
 
-/// Whether a caller may.
-pub(super) fn check(host: &Host, access: Access, headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a caller may, and who it is where that was asked.
+pub(super) fn check(
+    host: &Host,
+    access: Access,
+    headers: &HeaderMap,
+) -> Result<Option<Who>, Problem> {
     let permission = match access {
-        Access::Open => return Ok(()),
-        Access::OpenHere(_) if host.facts.operator.ip().is_loopback() => return Ok(()),
+        Access::Open => return Ok(None),
+        Access::OpenHere(_) if host.facts.operator.ip().is_loopback() => return Ok(None),
         Access::OpenHere(permission) | Access::Needs(permission) => permission,
     };
     let token = bearer(headers).ok_or_else(|| {
@@ -37,6 +42,7 @@ pub(super) fn check(host: &Host, access: Access, headers: &HeaderMap) -> Result<
     })?;
     host.tokens
         .check(token, permission)
+        .map(|name| Some(Who::new(name)))
         .map_err(|denied| match denied {
             Denied::Unknown => problem::unauthorized("this token is not one of the host's"),
             Denied::Scope => Problem::new(

@@ -1,20 +1,26 @@
 //! `GET /v1/connections`: whose webhooks are taken, at which path, and which requests
 //! were refused there. Connections stand in the configuration file and are changed
-//! there.
+//! there; what a person does here is to rest a connection's outgoing work for a while.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{Extension, Path, RawQuery, State};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tidegate_core::audit::AuditAction;
 use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_core::ports::ReadError;
 use tidegate_core::time::Timestamp;
+use tidegate_store::{PausedConnection, Reader, Submission};
 
 use super::super::problem::{self, Problem};
 use super::Api;
+use super::fields::Fields;
 use super::query::Query;
 use super::view::{Answer, instant, page};
+use super::writes::Who;
 use crate::http::refusals::{Refused, own_path};
 use crate::rules::ConnectionEntry;
 
@@ -39,10 +45,10 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(id, _)| *id);
     let shown: BTreeSet<ConnectionId> = found.iter().map(|(id, _)| (*id).clone()).collect();
-    let last = api.read(move |reader| reader.last_received(&shown)).await?;
+    let known = api.read(move |reader| Known::read(reader, &shown)).await?;
     let rows = found
         .iter()
-        .map(|(id, entry)| connection(id, entry, last.get(*id).copied()));
+        .map(|(id, entry)| connection(id, entry, &known));
     Ok(page(rows.collect(), next))
 }
 
@@ -51,8 +57,8 @@ pub(super) async fn show(State(api): State<Api>, Path(names): Path<(String, Stri
     let rules = api.host.rules.load();
     let (id, entry) = find(&rules.connections, &names)?;
     let shown = BTreeSet::from([id.clone()]);
-    let last = api.read(move |reader| reader.last_received(&shown)).await?;
-    let mut view = connection(id, entry, last.get(id).copied());
+    let known = api.read(move |reader| Known::read(reader, &shown)).await?;
+    let mut view = connection(id, entry, &known);
     if let Some(members) = view.as_object_mut() {
         let scheme = entry.entrance.as_ref().ok().map(|entrance| {
             let scheme = entrance.door.scheme();
@@ -116,7 +122,61 @@ fn in_configuration(detail: &str) -> Problem {
     )
 }
 
-type Connections = std::collections::HashMap<ConnectionId, ConnectionEntry>;
+/// Rests a connection's outgoing work until a person resumes it. Webhooks are taken on.
+pub(super) async fn pause(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Path(names): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let fields = Fields::read(body, &["reason"]).await?;
+    let reason = fields.given_reason()?;
+    let id = find(&api.host.rules.load().connections, &names)?.0.clone();
+    let entry = who.entry(AuditAction::PauseConnection, id.to_string(), Some(reason));
+    let submission = Submission::PauseConnection {
+        connection: id,
+        reason: reason.to_owned(),
+        secrets: None,
+        audit: Some(entry),
+    };
+    api.submit(submission).await?;
+    show(State(api), Path(names)).await
+}
+
+/// Lets it go on: what waited is due now.
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Path(names): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let fields = Fields::read(body, &["reason"]).await?;
+    let id = find(&api.host.rules.load().connections, &names)?.0.clone();
+    let entry = who.entry(
+        AuditAction::ResumeConnection,
+        id.to_string(),
+        fields.reason()?,
+    );
+    let submission = Submission::ResumeConnection {
+        connection: id,
+        audit: Some(entry),
+    };
+    let (queued, more) = match api.submit(submission).await? {
+        tidegate_store::Answer::Resumed { queued, more } => (queued, more),
+        _ => (0, false),
+    };
+    Ok(Json(json!({ "queued": queued, "more": more })))
+}
+
+fn pause_view(paused: &PausedConnection) -> Value {
+    json!({
+        "since": paused.since.to_string(),
+        "reason": paused.reason,
+        "by": if paused.refused { "refused-credentials" } else { "operator" },
+    })
+}
+
+type Connections = HashMap<ConnectionId, ConnectionEntry>;
 
 fn find<'c>(
     connections: &'c Connections,
@@ -127,7 +187,22 @@ fn find<'c>(
         .ok_or_else(|| problem::not_found(format!("there is no connection {connector}/{account}")))
 }
 
-fn connection(id: &ConnectionId, entry: &ConnectionEntry, last: Option<Timestamp>) -> Value {
+/// What the store knows of some connections.
+struct Known {
+    last: HashMap<ConnectionId, Timestamp>,
+    paused: Vec<PausedConnection>,
+}
+
+impl Known {
+    fn read(reader: &Reader, shown: &BTreeSet<ConnectionId>) -> Result<Self, ReadError> {
+        let last = reader.last_received(shown)?;
+        let paused = reader.paused()?;
+        Ok(Self { last, paused })
+    }
+}
+
+fn connection(id: &ConnectionId, entry: &ConnectionEntry, known: &Known) -> Value {
+    let paused = known.paused.iter().find(|paused| paused.connection == *id);
     let problem = entry.entrance.as_ref().err();
     json!({
         "connector": id.connector.as_str(),
@@ -137,7 +212,8 @@ fn connection(id: &ConnectionId, entry: &ConnectionEntry, last: Option<Timestamp
         "source": "config",
         "state": if problem.is_none() { "active" } else { "closed" },
         "problem": problem.map(ToString::to_string),
-        "last_event_at": instant(last),
+        "paused": paused.map(pause_view),
+        "last_event_at": instant(known.last.get(id).copied()),
     })
 }
 

@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tidegate_core::audit::AuditAction;
 use tidegate_core::errors::chain;
 use tidegate_core::ids::ConnectorName;
+use tidegate_store::Submission;
 
 use super::super::problem::{self, Problem};
 use super::Api;
 use super::query::{Query, bad};
 use super::view::{Answer, page};
+use super::writes::Who;
 use crate::plugins::{ConsentError, Pending, PluginStanding};
 use crate::rules::{ConnectorRules, Rules};
 
@@ -32,6 +35,7 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
 /// version that it has read about: the file may have been replaced since.
 pub(super) async fn consent(
     State(api): State<Api>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answer {
@@ -47,6 +51,8 @@ pub(super) async fn consent(
         .consent(&name, read)
         .await
         .map_err(|error| refused(&error))?;
+    let entry = who.entry(AuditAction::Consent, format!("{name} {read}"), None);
+    api.submit(Submission::Audit(entry)).await?;
     let rules: std::sync::Arc<Rules> = api.host.rules.load();
     let found = rules.connectors.get(&name);
     let found = found.ok_or_else(|| problem::not_found(format!("connector {name} is gone")))?;

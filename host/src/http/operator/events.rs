@@ -1,26 +1,41 @@
 //! `GET /v1/events`: what came in, newest first, and one event with all that became of
-//! it.
+//! it; and running one again that has ended.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{Extension, Path, RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tidegate_core::audit::AuditAction;
 use tidegate_core::change::{ChangeResult, EntityRef, Fate};
 use tidegate_core::event::{BodyAuthenticated, Event, EventProgress, EventState};
 use tidegate_core::ids::{EventId, TaskId};
 use tidegate_core::ports::ReadError;
-use tidegate_core::task::Attempt;
+use tidegate_core::replay::ReplayItem;
 use tidegate_store::{EventFilter, EventRow, EventsFrom};
 
-use super::super::{percent, problem};
+use super::super::percent;
+use super::super::problem::{self, Problem};
 use super::Api;
+use super::fields::Fields;
 use super::query::{Query, bad};
-use super::view::{Answer, page, reason};
+use super::replays::{self, conflict, mode};
+use super::view::{Answer, attempt, page, reason};
+use super::writes::Who;
 use crate::http::refusals::own_path;
 use crate::rules::Rules;
 
-const PARAMETERS: [&str; 5] = ["connection", "connector", "state", "limit", "cursor"];
+const PARAMETERS: [&str; 8] = [
+    "connection",
+    "connector",
+    "state",
+    "from",
+    "until",
+    "plugin",
+    "limit",
+    "cursor",
+];
 
 const STATES: [&str; 5] = ["pending", "fetching", "mapped", "skipped", "dead"];
 
@@ -38,6 +53,9 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         connector: query.parse("connector")?,
         connection: query.parse("connection")?,
         state: state.map(str::to_owned),
+        from: query.parse("from")?,
+        until: query.parse("until")?,
+        plugin: query.parse("plugin")?,
     };
     let from = EventsFrom {
         before: query.cursor()?,
@@ -50,22 +68,73 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
 
 /// One event.
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer {
-    let id: EventId = id
-        .parse()
-        .map_err(|error| problem::not_found(format!("{error}")))?;
+    let id = parse(&id)?;
     let read = api.read(move |reader| {
         let event = reader.event(id)?;
         Ok::<_, ReadError>(event.zip(reader.progress(id)?))
     });
-    let (event, progress) = read
-        .await?
-        .ok_or_else(|| problem::not_found(format!("{id} is not known, or no longer kept")))?;
-    let path = url_path(&api.host.rules.load(), &event);
-    let mut view = whole(id, &event, &progress);
-    if let Some(members) = view.as_object_mut() {
-        members.insert("url_path".into(), path.into());
+    let (event, progress) = read.await?.ok_or_else(|| unknown(id))?;
+    Ok(Json(document(
+        &api.host.rules.load(),
+        id,
+        &event,
+        &progress,
+    )))
+}
+
+/// Maps an event again that has ended, or was parked.
+pub(super) async fn replay(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answer {
+    let fields = Fields::read(body, &["with", "reason"]).await?;
+    let (id, mode) = (parse(&id)?, mode(&fields)?);
+    let progress = api.read(move |reader| reader.progress(id)).await?;
+    let item = match progress.ok_or_else(|| unknown(id))?.state {
+        EventState::Dead { .. } => ReplayItem::Letter(id.map_task()),
+        EventState::Mapped | EventState::Skipped { .. } => ReplayItem::Event(id),
+        EventState::Pending { .. } | EventState::Fetching { .. } => return Err(open(id)),
+    };
+    let entry = who.entry(AuditAction::Replay, id.to_string(), fields.reason()?);
+    match replays::again(&api, item, mode, entry).await? {
+        0 => Err(open(id)),
+        queued => Ok(Json(json!({ "queued": queued, "event": id.to_string() }))),
     }
-    Ok(Json(view))
+}
+
+fn parse(id: &str) -> Result<EventId, Problem> {
+    id.parse()
+        .map_err(|error| problem::not_found(format!("{error}")))
+}
+
+fn unknown(id: EventId) -> Problem {
+    problem::not_found(format!("{id} is not known, or no longer kept"))
+}
+
+fn open(id: EventId) -> Problem {
+    conflict(
+        "not-ended",
+        "It has not ended yet",
+        format!(
+            "{id} is still to be mapped or fetched for, or a record that it needs cannot be read"
+        ),
+    )
+}
+
+/// An event with all that became of it.
+pub(super) fn document(
+    rules: &Rules,
+    id: EventId,
+    event: &Event,
+    progress: &EventProgress,
+) -> Value {
+    let mut view = whole(id, event, progress);
+    if let Some(members) = view.as_object_mut() {
+        members.insert("url_path".into(), url_path(rules, event).into());
+    }
+    view
 }
 
 /// The path that the request came in by, as far as that is kept: its connection's own, or
@@ -146,20 +215,6 @@ const fn authenticated(how_much: BodyAuthenticated) -> &'static str {
         BodyAuthenticated::Fields => "fields",
         BodyAuthenticated::None => "none",
     }
-}
-
-fn attempt(attempt: &Attempt) -> Value {
-    let failure = attempt.failure.as_ref();
-    json!({
-        "number": attempt.number,
-        "started_at": attempt.started.to_string(),
-        "took_us": u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX),
-        "plugin": attempt.plugin.map(|plugin| plugin.to_string()),
-        "settings": attempt.settings.map(|digest| format!("sha256:{}", hex::encode(digest))),
-        "outcome": failure.map_or("ok", |failure| failure.class.code()),
-        "error": failure.map(|failure| failure.message.as_str()),
-        "stderr": attempt.stderr,
-    })
 }
 
 fn change(result: &ChangeResult) -> Value {

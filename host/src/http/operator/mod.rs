@@ -4,6 +4,8 @@
 //! asks for; a route cannot be added without one. Reads of the store run on threads
 //! that may block, so that a slow disk delays an operator and never a webhook.
 
+mod alerts;
+mod audit;
 mod auth;
 mod changes;
 mod connections;
@@ -11,15 +13,20 @@ mod connectors;
 mod dead_letters;
 mod entities;
 mod events;
+mod fields;
 mod follow;
 mod health;
+mod letter;
 mod openapi;
 mod page;
 mod policy;
 mod query;
+mod replays;
+mod sinks;
 mod status;
 mod stream;
 mod view;
+mod writes;
 
 use std::sync::Arc;
 
@@ -130,6 +137,7 @@ impl Route {
 fn routes() -> Vec<Route> {
     const READ: Access = Access::Needs(Permission::Read);
     const CONSUME: Access = Access::Needs(Permission::Consume);
+    const OPERATE: Access = Access::Needs(Permission::Operate);
     const ADMIN: Access = Access::Needs(Permission::Admin);
     const CONNECTION: &str = "/v1/connections/{connector}/{account}";
     const ENTITY: &str = "/v1/entities/{connector}/{account}/{kind}/{id}";
@@ -156,9 +164,40 @@ fn routes() -> Vec<Route> {
             READ,
             connections::refusals,
         ),
+        Route::post(
+            "/v1/connections/{connector}/{account}/pause",
+            OPERATE,
+            connections::pause,
+        ),
+        Route::post(
+            "/v1/connections/{connector}/{account}/resume",
+            OPERATE,
+            connections::resume,
+        ),
         Route::get("/v1/events", READ, events::list),
         Route::get("/v1/events/{id}", READ, events::show),
+        Route::post("/v1/events/{id}/replay", OPERATE, events::replay),
         Route::get("/v1/dead-letters", READ, dead_letters::list),
+        Route::get("/v1/dead-letters/counts", READ, dead_letters::counts),
+        Route::get("/v1/dead-letters/{id}", READ, dead_letters::show),
+        Route::post(
+            "/v1/dead-letters/{id}/replay",
+            OPERATE,
+            dead_letters::replay,
+        ),
+        Route::post(
+            "/v1/dead-letters/{id}/discard",
+            OPERATE,
+            dead_letters::discard,
+        ),
+        Route::get("/v1/replays", READ, replays::list),
+        Route::post("/v1/replays", OPERATE, replays::begin),
+        Route::get("/v1/replays/{id}", READ, replays::show),
+        Route::get("/v1/sinks", READ, sinks::list),
+        Route::post("/v1/sinks/{name}/pause", OPERATE, sinks::pause),
+        Route::post("/v1/sinks/{name}/resume", OPERATE, sinks::resume),
+        Route::get("/v1/alerts", READ, alerts::list),
+        Route::get("/v1/audit", READ, audit::list),
         Route::get("/v1/changes", CONSUME, changes::list),
         Route::get("/v1/entities", CONSUME, entities::list),
         Route::get(ENTITY, CONSUME, entities::show),
@@ -185,11 +224,16 @@ fn router(api: &Api) -> Router {
 
 async fn guard(
     State((host, access)): State<(Arc<Host>, Access)>,
-    request: AxumRequest,
+    mut request: AxumRequest,
     next: Next,
 ) -> AxumResponse {
     match auth::check(&host, access, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(who) => {
+            if let Some(who) = who {
+                request.extensions_mut().insert(who);
+            }
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }

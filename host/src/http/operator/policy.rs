@@ -21,11 +21,19 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
         "retry": {
             "schedule_s": schedule,
             "rate_limited_max_s": policy.retry.rate_limited_max.as_secs(),
+            "delay_max_s": policy.retry.delay_max.as_secs(),
         },
         "dedupe": { "window_s": policy.dedupe.window.as_secs() },
         "retention": {
             "events_s": policy.retention.events.as_secs(),
             "changes_s": policy.retention.changes.as_secs(),
+            "max_s": policy.retention.max.as_secs(),
+        },
+        "alerts": {
+            "dead_letters": policy.alerts.dead_letters,
+            "backlog_age_s": policy.alerts.backlog_age.as_secs(),
+            "signature_failures": policy.alerts.signature_failures,
+            "repeat_s": policy.alerts.repeat.as_secs(),
         },
         "limits": {
             "body_bytes": api.host.facts.body_bytes_max,

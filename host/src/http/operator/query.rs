@@ -108,23 +108,27 @@ pub(super) fn bad_cursor(name: &str) -> Problem {
 
 fn unknown(name: &str, known: &[&str]) -> Problem {
     let name: String = name.chars().take(80).collect();
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let help = match (nearest, known) {
-        (Some((_, nearest)), _) => format!("did you mean {nearest:?}?"),
-        (None, []) => "this takes none".to_owned(),
-        (None, known) => format!("there are {}", known.join(", ")),
-    };
     Problem::new(
         StatusCode::BAD_REQUEST,
         "unknown-parameter",
         "A parameter is not known",
-        format!("parameter {name:?} is not known: {help}"),
+        format!("parameter {name:?} is not known: {}", nearest(&name, known)),
     )
     .with("parameter", name)
+}
+
+/// What somebody may have meant by a name that is not known.
+pub(super) fn nearest(name: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    match (nearest, known) {
+        (Some((_, nearest)), _) => format!("did you mean {nearest:?}?"),
+        (None, []) => "this takes none".to_owned(),
+        (None, known) => format!("there are {}", known.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,26 @@
 //! `GET /v1/status`: how the host stands on one page, with everything that is wrong with
 //! it and what to do about each.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
+use tidegate_core::alert::AlertRecord;
 use tidegate_core::ports::{Clock as _, ReadError};
+use tidegate_core::replay::ReplayRun;
 use tidegate_core::time::Timestamp;
+use tidegate_store::engine::Disk;
+use tidegate_store::{Counts, DeadCount, Reader};
 
-use super::Api;
 use super::health::closed;
 use super::query::Query;
 use super::view::{Answer, instant};
+use super::{Api, alerts, replays, sinks};
 use crate::gate::GateState;
 use crate::host::Host;
+use crate::sinks::{SinkDesk, SinkView};
 use crate::system::SystemClock;
 
 /// Most problems of one kind that are listed.
@@ -26,9 +32,9 @@ const REFUSED_WITHIN: Duration = Duration::from_hours(1);
 /// The host's standing.
 pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     Query::read(query.as_deref(), &[])?;
-    let (counts, disk) = api
-        .read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?)))
-        .await?;
+    let desk = api.host.sinks.clone();
+    let stored = api.read(move |reader| Stored::read(reader, &desk)).await?;
+    let Stored { counts, disk, .. } = &stored;
     let host = &api.host;
     let (facts, gate, rules) = (&host.facts, host.gate.state(), host.rules.load());
     let now = SystemClock.now();
@@ -55,12 +61,62 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
             "dead": counts.dead,
             "oldest_pending_at": instant(counts.oldest_open),
         },
+        "dead_letters": stored.dead_letters(),
+        "sinks": stored.sinks.iter().map(sinks::sink).collect::<Vec<_>>(),
+        "alerts": stored.alerts.iter().map(alerts::alert).collect::<Vec<_>>(),
+        "replays": stored.replays.iter().map(replays::run).collect::<Vec<_>>(),
         "changes": { "newest": host.published.borrow().get().to_string() },
         "workers": { "map_threads": facts.map_threads },
         "connectors": rules.connectors.len(),
         "connections": rules.connections.len(),
         "problems": problems(host, &gate),
     })))
+}
+
+/// What the store says of the moment.
+struct Stored {
+    counts: Counts,
+    disk: Disk,
+    dead: Vec<DeadCount>,
+    sinks: Vec<SinkView>,
+    alerts: Vec<AlertRecord>,
+    /// Those that run.
+    replays: Vec<ReplayRun>,
+}
+
+impl Stored {
+    fn read(reader: &Reader, desk: &SinkDesk) -> Result<Self, ReadError> {
+        let mut replays = reader.replays()?;
+        replays.retain(|run| run.ended.is_none());
+        Ok(Self {
+            counts: reader.counts(),
+            disk: reader.disk()?,
+            dead: reader.dead_counts(),
+            sinks: desk.standings()?,
+            alerts: reader.alerts()?,
+            replays,
+        })
+    }
+
+    /// How many dead letters there are by cause, those of all owners together.
+    fn dead_letters(&self) -> Vec<Value> {
+        let mut causes: BTreeMap<&str, (u64, Timestamp)> = BTreeMap::new();
+        for DeadCount {
+            cause,
+            count,
+            oldest,
+            ..
+        } in &self.dead
+        {
+            let (all, first) = causes.entry(cause.code()).or_insert((0, *oldest));
+            *all += count;
+            *first = (*first).min(*oldest);
+        }
+        let rows = causes.into_iter().map(|(cause, (count, oldest))| {
+            json!({ "cause": cause, "count": count, "oldest_at": oldest.to_string() })
+        });
+        rows.collect()
+    }
 }
 
 /// Where requests did not verify lately: the first few paths.

@@ -8,10 +8,11 @@ use std::fmt::Display;
 use axum::Json;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_core::change::{Change, Entity, EntityRef, ProposedChange};
 use tidegate_core::event::EventState;
 use tidegate_core::ports::ReadError;
+use tidegate_core::task::Attempt;
 use tidegate_core::time::Timestamp;
 use tidegate_store::ChangesError;
 
@@ -42,6 +43,21 @@ pub(super) fn reason(state: &EventState) -> Option<&str> {
         EventState::Skipped { reason } | EventState::Dead { reason, .. } => Some(reason),
         EventState::Pending { .. } | EventState::Fetching { .. } | EventState::Mapped => None,
     }
+}
+
+/// One try at a task.
+pub(super) fn attempt(attempt: &Attempt) -> Value {
+    let failure = attempt.failure.as_ref();
+    json!({
+        "number": attempt.number,
+        "started_at": attempt.started.to_string(),
+        "took_us": u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX),
+        "plugin": attempt.plugin.map(|plugin| plugin.to_string()),
+        "settings": attempt.settings.map(|digest| format!("sha256:{}", hex::encode(digest))),
+        "outcome": failure.map_or("ok", |failure| failure.class.code()),
+        "error": failure.map(|failure| failure.message.as_str()),
+        "stderr": attempt.stderr,
+    })
 }
 
 #[derive(Serialize)]
@@ -182,7 +198,6 @@ impl From<ChangesError> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use tidegate_core::change::{Operation, Origin};
     use tidegate_core::ids::{ChangeSeq, EventId};
 

@@ -1,0 +1,314 @@
+//! `tidegate replay`: parked and past work runs again, named or taken by a filter.
+//!
+//! What was begun is the host's: it goes on where this command is interrupted. What it
+//! waits for is that all of it has been tried once; what fails again is retried by the
+//! policy, or comes back as a dead letter.
+
+mod named;
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use serde_json::{Map, Value};
+use tidegate_core::ids::{ConnectionId, ConnectorName, PluginDigest};
+use tidegate_core::task::DeadCause;
+use tidegate_core::time::Timestamp;
+
+use self::named::Target;
+use super::Exit;
+use super::api::Api;
+use super::error::CliError;
+use super::output::{Output, plain};
+use super::progress::Progress;
+use super::query::Query;
+use super::view::{number, text};
+
+/// How often the host is asked how far it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Run dead letters and past events again
+///
+/// Named ones, or all that a filter takes. An event is mapped again by the plugin version
+/// that serves now, or by the one named with --with; changes that come out the same are
+/// not sent again. A change that a sink did not take is delivered again, unless a later
+/// one of its entity went out already: --forced sends it all the same.
+///
+/// A filter is counted first. More than one item is replayed after a yes, or with --yes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidegate replay tsk_000000000000002a evt_0000000000000029\n  \
+    tidegate replay --connection github/acme --cause plugin-fault --dry-run\n  \
+    tidegate replay --cause sink --yes --reason 'their database is back'\n  \
+    tidegate replay --plugin sha256:… --from 2026-01-02T00:00:00Z   # what a faulty version mapped")]
+pub(crate) struct ReplayArgs {
+    /// Dead letters (tsk_…) and events (evt_…)
+    #[arg(
+        value_name = "ID",
+        required_unless_present_any = FILTER,
+        conflicts_with_all = FILTER,
+    )]
+    ids: Vec<Target>,
+    /// All of this connection, like github/acme
+    #[arg(long, value_name = "CONNECTION")]
+    connection: Option<ConnectionId>,
+    /// All of this connector
+    #[arg(long, value_name = "NAME")]
+    connector: Option<ConnectorName>,
+    /// All in this state; dead letters and ended events where absent
+    #[arg(long, value_parser = PossibleValuesParser::new(["dead", "mapped", "skipped"]))]
+    state: Option<String>,
+    /// Dead letters of this cause
+    #[arg(long, value_parser = PossibleValuesParser::new(DeadCause::ALL.map(DeadCause::code)))]
+    cause: Option<String>,
+    /// Received (or parked, where it is no event) not before this instant
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<Timestamp>,
+    /// And before this one
+    #[arg(long, value_name = "INSTANT")]
+    until: Option<Timestamp>,
+    /// Last mapped by this plugin version
+    #[arg(long, value_name = "DIGEST")]
+    plugin: Option<PluginDigest>,
+    /// Map with this plugin version instead of the one that serves
+    #[arg(long, value_name = "DIGEST")]
+    with: Option<PluginDigest>,
+    /// Also deliver a change after which a later one of its entity went out
+    #[arg(long)]
+    forced: bool,
+    /// Why; stands in the audit log
+    #[arg(long)]
+    reason: Option<String>,
+    /// Say how many a filter takes, and do nothing
+    #[arg(long, conflicts_with = "ids")]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Do not wait until all of it has been tried
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// The options that make a filter.
+const FILTER: [&str; 7] = [
+    "connection",
+    "connector",
+    "state",
+    "cause",
+    "from",
+    "until",
+    "plugin",
+];
+
+impl ReplayArgs {
+    /// How things run again.
+    fn mode(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        if let Some(with) = self.with {
+            members.insert("with".into(), with.to_string().into());
+        }
+        if self.forced {
+            members.insert("forced".into(), true.into());
+        }
+        if let Some(reason) = &self.reason {
+            members.insert("reason".into(), reason.as_str().into());
+        }
+        members
+    }
+
+    /// What is taken, and how it runs again.
+    fn request(&self) -> Map<String, Value> {
+        let texts = [
+            (
+                "connection",
+                self.connection.as_ref().map(ToString::to_string),
+            ),
+            (
+                "connector",
+                self.connector.as_ref().map(ToString::to_string),
+            ),
+            ("state", self.state.clone()),
+            ("cause", self.cause.clone()),
+            ("from", self.from.map(|from| from.to_string())),
+            ("until", self.until.map(|until| until.to_string())),
+            ("plugin", self.plugin.map(|plugin| plugin.to_string())),
+        ];
+        let mut members = self.mode();
+        for (name, text) in texts {
+            if let Some(text) = text {
+                members.insert(name.into(), text.into());
+            }
+        }
+        members
+    }
+}
+
+pub(super) fn run(args: &ReplayArgs, api: &Api, output: &mut Output) -> Result<Exit, CliError> {
+    if args.ids.is_empty() {
+        by_filter(args, api, output)
+    } else {
+        named::run(args, api, output)
+    }
+}
+
+fn by_filter(args: &ReplayArgs, api: &Api, output: &mut Output) -> Result<Exit, CliError> {
+    let path = Query::path(&["v1", "replays"]);
+    let mut request = args.request();
+    request.insert("dry_run".into(), true.into());
+    let counted = api.send(&path, &Value::Object(request.clone()))?;
+    let count = number(&counted.value, "/would_replay");
+    if args.dry_run {
+        if output.json() {
+            output.line(counted.text.trim())?;
+        } else {
+            output.line(format_args!("would replay {count}"))?;
+        }
+        return Ok(Exit::Done);
+    }
+    if !wanted(args, count, output)? {
+        return Ok(Exit::No);
+    }
+    request.remove("dry_run");
+    let before = Standing::read(api)?;
+    let begun = api.send(&path, &Value::Object(request))?;
+    if args.no_wait {
+        return told(&begun.text, &begun.value, None, output);
+    }
+    let ended = watch(&begun.value, api, output)?;
+    let after = drain(&ended, &before, api, output)?;
+    told(&ended.to_string(), &ended, Some((before, after)), output)
+}
+
+/// Whether so many may run again: the person says so, on the line or when asked.
+fn wanted(args: &ReplayArgs, count: u64, output: &mut Output) -> Result<bool, CliError> {
+    if count <= 1 || args.yes {
+        output.note(format_args!("replaying {count}"));
+        return Ok(true);
+    }
+    if !output.attended() {
+        return Err(CliError::Unasked { count });
+    }
+    output.confirm(format_args!("replay {count} things?"))
+}
+
+/// Waits until a run has looked at everything; gives it as it stands then.
+fn watch(begun: &Value, api: &Api, output: &mut Output) -> Result<Value, CliError> {
+    let path = Query::path(&["v1", "replays", &text(begun, "/id")]);
+    let mut progress = Progress::new("queueing", output);
+    let mut run = begun.clone();
+    loop {
+        let looked_at = number(&run, "/queued") + number(&run, "/passed");
+        let moves = progress.at(looked_at, number(&run, "/total"), output);
+        if text(&run, "/state") != "running" || !moves {
+            progress.end();
+            return Ok(run);
+        }
+        std::thread::sleep(LOOK_EVERY);
+        run = api.get(&path)?.value;
+    }
+}
+
+/// How much there was to do at some moment.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    pending: u64,
+    dead: u64,
+    /// When what has been due the longest became due.
+    oldest: Option<Timestamp>,
+}
+
+impl Standing {
+    fn read(api: &Api) -> Result<Self, CliError> {
+        let status = api.get(&Query::path(&["v1", "status"]))?.value;
+        Ok(Self {
+            pending: number(&status, "/events/pending"),
+            dead: number(&status, "/events/dead"),
+            oldest: text(&status, "/events/oldest_pending_at").parse().ok(),
+        })
+    }
+
+    /// Whether all that was due by then has been tried. What had been stuck before does not
+    /// count, so neither does the age alone.
+    fn has_drained(&self, by: Option<Timestamp>, before: &Self) -> bool {
+        let later = by.is_some_and(|by| self.oldest.is_none_or(|oldest| oldest > by));
+        later || self.pending <= before.pending
+    }
+}
+
+/// Waits until what a run has queued has been tried once.
+fn drain(
+    run: &Value,
+    before: &Standing,
+    api: &Api,
+    output: &mut Output,
+) -> Result<Standing, CliError> {
+    let queued = number(run, "/queued");
+    let ended = text(run, "/ended_at").parse().ok();
+    let mut progress = Progress::new("running", output);
+    loop {
+        let now = Standing::read(api)?;
+        let open = now.pending.saturating_sub(before.pending).min(queued);
+        let moves = progress.at(queued - open, queued, output);
+        if now.has_drained(ended, before) || !moves {
+            progress.end();
+            return Ok(now);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn told(
+    text_of: &str,
+    run: &Value,
+    around: Option<(Standing, Standing)>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    if output.json() {
+        output.line(text_of.trim())?;
+        return Ok(Exit::Done);
+    }
+    let id = text(run, "/id");
+    let (queued, passed) = (number(run, "/queued"), number(run, "/passed"));
+    let state = text(run, "/state");
+    let line = format!("{id} {state}: {queued} queued, {passed} passed over");
+    output.line(plain(&line))?;
+    match around {
+        None => output.note("it goes on by itself: tidegate status"),
+        Some((before, after)) => output.line(format_args!(
+            "dead letters: {}, {} before",
+            after.dead, before.dead
+        ))?,
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pending: u64, oldest: Option<i64>, by: Option<i64>, expect: bool) {
+        let standing = |pending, oldest: Option<i64>| Standing {
+            pending,
+            dead: 0,
+            oldest: oldest.map(Timestamp::from_secs),
+        };
+        let (before, now) = (standing(3, Some(1)), standing(pending, oldest));
+        assert_eq!(
+            now.has_drained(by.map(Timestamp::from_secs), &before),
+            expect
+        );
+    }
+
+    #[test]
+    fn what_a_run_queued_has_drained() {
+        check(9, Some(5), Some(10), false);
+        // What is due after its end is retried, or came in since.
+        check(9, Some(11), Some(10), true);
+        check(9, None, Some(10), true);
+        // A sink that rested before the replay rests on.
+        check(3, Some(1), Some(10), true);
+        check(4, Some(1), None, false);
+    }
+}
