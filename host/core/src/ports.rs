@@ -145,6 +145,9 @@ pub trait ChangeLog: Send + Sync {
     /// The newest change of all.
     fn newest(&self) -> ChangeSeq;
 
+    /// The oldest cursor from which no change is missing.
+    fn oldest(&self) -> ChangeSeq;
+
     /// The deliveries of a sink that are due, scheduled or waiting; parked ones are not.
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError>;
 }

@@ -244,7 +244,8 @@ where
         match said {
             Ok(kept) => {
                 if let Some(kept) = kept {
-                    self.window.begin_at(kept);
+                    let log = self.ports.log;
+                    self.window.begin_at(kept, log.oldest(), log.newest());
                 }
                 self.located = true;
             }

@@ -73,6 +73,10 @@ impl ChangeLog for Reader {
         self.newest_change()
     }
 
+    fn oldest(&self) -> ChangeSeq {
+        self.oldest_cursor()
+    }
+
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
         let open = self.deliveries(sink, usize::MAX)?;
         Ok(open.into_iter().map(|open| open.delivery).collect())

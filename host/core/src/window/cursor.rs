@@ -14,12 +14,28 @@ enum Passed {
 
 impl Window {
     /// The receiver keeps a cursor of its own. Where it stands before ours it has lost
-    /// something, and counts; where it is ahead, ours only repeats what it has. For before
-    /// the first page.
-    pub fn begin_at(&mut self, kept: ChangeSeq) {
-        if let Reading::Log { after } = &mut self.reading
-            && self.items.is_empty()
-        {
+    /// something, and counts; where it is ahead, ours only repeats what it has. Where the
+    /// log, kept from `oldest` on, does not reach back to it, the receiver is given our copy
+    /// of every entity first: what is missing there may be nothing that it takes, or all
+    /// that a restored backup lacks. For before the first page.
+    pub fn begin_at(&mut self, kept: ChangeSeq, oldest: ChangeSeq, newest: ChangeSeq) {
+        let Reading::Log { after } = &mut self.reading else {
+            return;
+        };
+        if !self.items.is_empty() {
+            return;
+        }
+        if kept < oldest && kept < *after {
+            self.standing.mirror = Some(MirrorWalk {
+                after: None,
+                then: newest,
+            });
+            self.reading = Reading::Mirror {
+                after: None,
+                then: newest,
+                ended: false,
+            };
+        } else {
             *after = kept.min(*after);
             self.standing.cursor = *after;
         }

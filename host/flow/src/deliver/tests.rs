@@ -184,6 +184,19 @@ fn a_receivers_own_cursor_counts_where_it_is_behind() {
 }
 
 #[test]
+fn a_receiver_behind_the_log_is_given_the_mirror_and_not_paused() {
+    let world = World::new(&[1, 2, 1], 1);
+    step(&world);
+    world.drop_log_before(3);
+    world.receiver_stands_at(1);
+    step(&world);
+    // The newest state of each entity.
+    assert_eq!(world.taken(), [1, 2, 3, 3, 2]);
+    assert_eq!(world.standing().state, SinkState::Running);
+    assert_eq!(world.standing().mirror, None);
+}
+
+#[test]
 fn a_receiver_that_cannot_say_where_it_stands_counts_as_failing() {
     let world = World::new(&[1], 1);
     world.receiver_is_away(true);

@@ -187,6 +187,10 @@ impl ChangeLog for World {
         ChangeSeq::new(self.state().log.len() as u64)
     }
 
+    fn oldest(&self) -> ChangeSeq {
+        ChangeSeq::new(self.state().log_from)
+    }
+
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
         let state = self.state();
         let rows = state.rows.iter();
