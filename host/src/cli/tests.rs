@@ -1,7 +1,7 @@
 //! Commands against a host of canned answers, over a real socket.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
@@ -10,6 +10,8 @@ use tidegate_core::time::Timestamp;
 
 use super::output::capture;
 use super::*;
+
+mod operating;
 
 /// A host that answers one connection after the other and closes each.
 struct Host {
@@ -26,11 +28,7 @@ impl Host {
         let server = std::thread::spawn(move || {
             for answer in answers {
                 let (mut socket, _) = listener.accept().unwrap();
-                let lines = BufReader::new(socket.try_clone().unwrap()).lines();
-                let request = lines
-                    .map_while(Result::ok)
-                    .take_while(|line| !line.is_empty());
-                sender.send(request.collect()).unwrap();
+                sender.send(read_request(&socket)).unwrap();
                 socket.write_all(answer.as_bytes()).unwrap();
             }
         });
@@ -42,12 +40,38 @@ impl Host {
     }
 
     fn json(body: &str) -> Self {
-        Self::answering(vec![answer("200 OK", "application/json", body)])
+        Self::jsons(&[body])
+    }
+
+    fn jsons(bodies: &[&str]) -> Self {
+        let answers = bodies.iter();
+        Self::answering(
+            answers
+                .map(|body| answer("200 OK", "application/json", body))
+                .collect(),
+        )
     }
 
     fn request(&self) -> Vec<String> {
         self.requests.recv().unwrap()
     }
+}
+
+/// The lines of a request's head, and its body as the last one where it has one.
+fn read_request(socket: &TcpStream) -> Vec<String> {
+    let mut reader = BufReader::new(socket);
+    let lines = reader.by_ref().lines().map_while(Result::ok);
+    let mut request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let length = request
+        .iter()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    if length > 0 {
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        request.push(String::from_utf8(body).unwrap());
+    }
+    request
 }
 
 fn answer(status: &str, kind: &str, body: &str) -> String {

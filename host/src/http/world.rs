@@ -12,10 +12,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_core::change::{EntityRef, Operation, ProposedChange};
 use tidegate_core::ports::{Clock as _, Completion, End, Journal as _};
-use tidegate_core::task::Attempt;
+use tidegate_core::task::{Attempt, Work};
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::memory::Memory;
-use tidegate_store::{Claims, Opened, Options};
+use tidegate_store::{Claims, Marks, Opened, Options};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,13 +26,17 @@ use crate::config::{Config, ConfigSource};
 use crate::gate::Gate;
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
+use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
+use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
-use crate::system::SystemClock;
+use crate::sinks::{SinkDesk, SinkParts};
+use crate::system::{SystemChance, SystemClock};
 use crate::tokens::Tokens;
 use crate::workers::Bell;
 
-/// Two connections that can be knocked at, one that cannot, and tokens of every kind.
+/// Two connections that can be knocked at, one that cannot, a sink, and tokens of every
+/// kind.
 const CONFIG: &str = r#"
 [ingress]
 body_max = "64KiB"
@@ -60,6 +64,10 @@ secrets.webhook = "file:SECRET"
 secrets.webhook = "file:SECRET"
 [connections."bare/acme"]
 secrets.webhook = "file:SECRET"
+[sinks.log]
+kind = "file"
+path = "LOG"
+kinds = ["issue"]
 "#;
 
 /// The secret of every connection, and the admin token.
@@ -76,6 +84,7 @@ pub(super) struct World {
     claims: Claims,
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
+    _loops: JoinSet<()>,
     _dir: TempDir,
 }
 
@@ -87,6 +96,7 @@ impl World {
         let options = Options {
             policy: config.policy.clone(),
             seed: [7; 16],
+            marks: Marks::default(),
         };
         let opened = tidegate_store::open(engine, options, SystemClock.now()).unwrap();
         let Opened {
@@ -94,12 +104,14 @@ impl World {
             reader,
             claims,
         } = opened;
+        let store_id = committer.store_id();
         let (gate, metrics) = (Arc::new(Gate::new()), Arc::new(Metrics::new()));
         let (publish, published) = watch::channel(reader.newest_change());
         let bell = Arc::new(Bell::default());
         let listeners = Listeners {
             published: publish,
-            bell,
+            bell: bell.clone(),
+            claims: claims.clone(),
             metrics: metrics.clone(),
         };
         let (journal, _) =
@@ -131,13 +143,31 @@ impl World {
         };
         let (ingress_at, operator_at) = (facts.ingress, facts.operator);
         let tokens = Tokens::prepare(&config.operator.tokens, None, true).unwrap();
+        let sinks = Arc::new(SinkDesk::new(SinkParts {
+            reader: reader.clone(),
+            claims: claims.clone(),
+            journal: journal.clone(),
+            gate: gate.clone(),
+            bell,
+            chance: Arc::new(SystemChance::new(7)),
+            metrics: metrics.clone(),
+            outlets: Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap()),
+        }));
+        sinks.configure(&config).await;
+        let replays = ReplayDesk::new(reader.clone(), journal.clone(), gate.clone());
+        let replays = Arc::new(replays);
+        let mut loops = JoinSet::new();
+        loops.spawn(replays.clone().run());
         let host = Arc::new(Host {
             rules,
             reader,
+            claims: claims.clone(),
             journal,
             gate,
             published,
             plugins,
+            sinks,
+            replays,
             reloads: Arc::default(),
             metrics,
             tokens,
@@ -158,6 +188,7 @@ impl World {
             claims,
             stop,
             servers,
+            _loops: loops,
             _dir: dir,
         }
     }
@@ -179,7 +210,7 @@ impl World {
     pub(super) async fn map(&self, end: End) {
         let claimed = self
             .claims
-            .claim(1, SystemClock.now())
+            .claim(Work::Map, 1, SystemClock.now())
             .unwrap()
             .pop()
             .unwrap();
@@ -223,6 +254,11 @@ impl World {
         ask(self.operator, &get(path, Some(SECRET), &[])).await
     }
 
+    /// Posts a document to the operator API as an admin.
+    pub(super) async fn post(&self, path: &str, body: &str) -> Reply {
+        ask(self.operator, &post(path, Some(SECRET), body)).await
+    }
+
     /// Stops both listeners and waits until they have.
     pub(super) async fn stop(&mut self) {
         self.stop.send_replace(true);
@@ -243,6 +279,7 @@ fn config(dir: &TempDir) -> Config {
     fs::write(&consumer, CONSUMER).unwrap();
     let text = CONFIG
         .replace("SECRET", secret.to_str().unwrap())
+        .replace("LOG", dir.path().join("log.jsonl").to_str().unwrap())
         .replace("CONSUMER", consumer.to_str().unwrap());
     let file = dir.path().join("tidegate.toml");
     fs::write(&file, text).unwrap();
@@ -279,6 +316,14 @@ pub(super) fn webhook(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u
 /// A GET request to the operator API.
 pub(super) fn get(path: &str, token: Option<&str>, headers: &[(&str, &str)]) -> Vec<u8> {
     request("GET", path, token, headers)
+}
+
+/// A POST request with a document to the operator API.
+pub(super) fn post(path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    let length = body.len().to_string();
+    let mut request = request("POST", path, token, &[("Content-Length", &length)]);
+    request.extend_from_slice(body.as_bytes());
+    request
 }
 
 /// A request without a body.

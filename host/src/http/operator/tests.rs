@@ -10,7 +10,9 @@ use super::openapi::DOCUMENT;
 use super::routes;
 use crate::http::world::{CONSUMER, Peer, Reply, SECRET, World, ask, change, get, request};
 
+mod letters;
 mod partners;
+mod switches;
 
 #[test]
 fn the_document_has_every_route_and_no_other() {
