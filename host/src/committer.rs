@@ -13,16 +13,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tidegate_core::errors::chain;
 use tidegate_core::event::{Accepted, Event};
-use tidegate_core::ids::ChangeSeq;
+use tidegate_core::ids::{ChangeSeq, TaskId};
 use tidegate_core::limits::{
     COMMIT_BATCH_BYTES_MAX, COMMIT_BATCH_MAX, COMMIT_QUEUE_MAX, COMPLETIONS_BYTES_MAX,
     COMPLETIONS_MAX,
 };
 use tidegate_core::ports::{Clock, Completion, Journal, NotStored};
-use tidegate_store::{Answer, Committer, Reader, Sealer, Submission};
+use tidegate_core::sink::SinkAdvance;
+use tidegate_store::{Answer, Claims, Committer, Reader, Sealer, Submission};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::gate::{Gate, GateState};
@@ -33,6 +35,9 @@ use crate::workers::Bell;
 /// The least that a completion counts, so that the bound on their bytes is one on their
 /// number, too.
 const COMPLETION_BYTES_MIN: usize = COMPLETIONS_BYTES_MAX / COMPLETIONS_MAX;
+
+/// How long a task rests whose attempt's end was refused.
+const REFUSED_REST: Duration = Duration::from_mins(1);
 
 /// A submission on its way to the committer.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ struct Ticket {
 #[derive(Debug, Default)]
 struct Waiter {
     answer: Option<oneshot::Sender<Result<Answer, NotStored>>>,
+    /// The task whose attempt it ends, where it does and nobody waits.
+    task: Option<TaskId>,
     _hold: Option<OwnedSemaphorePermit>,
 }
 
@@ -83,7 +90,7 @@ impl JournalHandle {
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             answer: Some(answer),
-            _hold: None,
+            ..Waiter::default()
         };
         let ticket = Ticket { submission, waiter };
         self.queue.send(ticket).await.map_err(|_| self.closed())?;
@@ -110,6 +117,7 @@ impl JournalHandle {
             submission: Submission::Accept(sealed.collect()),
             waiter: Waiter {
                 answer: Some(answer),
+                task: None,
                 _hold: hold,
             },
         };
@@ -121,7 +129,7 @@ impl JournalHandle {
         match answered.await {
             Ok(Ok(Answer::Accepted(accepted))) => Ok(accepted),
             Ok(Ok(Answer::Refused(_))) => Err(NotStored::Unreadable),
-            Ok(Ok(Answer::Done)) | Err(_) => Err(self.closed()),
+            Ok(Ok(_)) | Err(_) => Err(self.closed()),
             Ok(Err(error)) => Err(error),
         }
     }
@@ -129,6 +137,7 @@ impl JournalHandle {
     /// Hands in a completion once there is room for it beside the others.
     async fn complete(&self, completion: Completion) -> Result<(), NotStored> {
         self.metrics.attempted(&completion);
+        let task = completion.task.id;
         let submission = Submission::Complete(Box::new(completion));
         // The largest one goes alone.
         let weight = submission
@@ -138,10 +147,21 @@ impl JournalHandle {
         let hold = self.completions.clone().acquire_many_owned(weight).await;
         let waiter = Waiter {
             answer: None,
+            task: Some(task),
             _hold: Some(hold.map_err(|_| self.closed())?),
         };
         let ticket = Ticket { submission, waiter };
         self.queue.send(ticket).await.map_err(|_| self.closed())
+    }
+
+    async fn advance(&self, advance: SinkAdvance) -> Result<(), NotStored> {
+        match self.submit(Submission::Advance(Box::new(advance))).await? {
+            Answer::Refused(error) => {
+                tracing::error!(error = chain(&error), "a sink's cursor could not be moved");
+                Err(NotStored::Unreadable)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn closed(&self) -> NotStored {
@@ -156,6 +176,10 @@ impl Journal for JournalHandle {
 
     async fn complete(&self, completion: Completion) -> Result<(), NotStored> {
         Self::complete(self, completion).await
+    }
+
+    async fn advance(&self, advance: SinkAdvance) -> Result<(), NotStored> {
+        Self::advance(self, advance).await
     }
 }
 
@@ -180,6 +204,10 @@ impl Journal for Holding<'_> {
     async fn complete(&self, completion: Completion) -> Result<(), NotStored> {
         self.journal.complete(completion).await
     }
+
+    async fn advance(&self, advance: SinkAdvance) -> Result<(), NotStored> {
+        self.journal.advance(advance).await
+    }
 }
 
 /// What the committer's thread tells after each commit.
@@ -187,8 +215,10 @@ impl Journal for Holding<'_> {
 pub(crate) struct Listeners {
     /// Readers of the change log.
     pub(crate) published: watch::Sender<ChangeSeq>,
-    /// Workers.
+    /// Workers, and the loops of sinks and alerts.
     pub(crate) bell: Arc<Bell>,
+    /// Where the claim of a task is given back whose attempt's end was refused.
+    pub(crate) claims: Claims,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -215,7 +245,7 @@ pub(crate) fn start(
     );
     // Bounded by what may wait at all: its members keep their permits and connections.
     let (answers, to_deliver) = mpsc::unbounded_channel();
-    tokio::spawn(deliver(to_deliver));
+    tokio::spawn(deliver(to_deliver, listeners.claims.clone()));
     let thread = std::thread::Builder::new()
         .name("committer".into())
         .spawn(move || {
@@ -331,43 +361,48 @@ fn gather(
 /// Delivers the answers of each commit. A task of the runtime does this, because one
 /// wake-up from the committer's thread then serves all of them: those who wait are woken
 /// by a thread that goes on to run them.
-async fn deliver(mut answers: mpsc::UnboundedReceiver<Answered>) {
+async fn deliver(mut answers: mpsc::UnboundedReceiver<Answered>, claims: Claims) {
     while let Some(answered) = answers.recv().await {
         for (waiter, result) in answered {
-            tell(waiter, result);
+            if let Some(task) = tell(waiter, result) {
+                claims.release_later(task, SystemClock.now().plus(REFUSED_REST));
+            }
         }
     }
 }
 
-fn tell(waiter: Waiter, result: Result<Answer, NotStored>) {
+/// Tells whoever waits. The task whose attempt's end was refused is left over: at once it
+/// would be again, and a broken record must not become a loop of attempts.
+fn tell(waiter: Waiter, result: Result<Answer, NotStored>) -> Option<TaskId> {
     match (waiter.answer, result) {
-        // A client that hung up gets its answer as a duplicate later.
-        (Some(answer), result) => drop(answer.send(result)),
-        // Its claim stays, so that a broken record does not become a loop of attempts.
-        (None, Ok(Answer::Refused(error))) => tracing::error!(
-            error = chain(&error),
-            "the end of an attempt was not stored: its task is tried again after a restart"
-        ),
-        (None, _) => {}
+        (Some(answer), result) => {
+            // A client that hung up gets its answer as a duplicate later.
+            let _ = answer.send(result);
+            None
+        }
+        (None, Ok(Answer::Refused(error))) => {
+            let rest_s = REFUSED_REST.as_secs();
+            tracing::error!(task = ?waiter.task, rest_s, error = chain(&error), "the end of an attempt was not stored: its task is tried again after a rest");
+            waiter.task
+        }
+        (None, _) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use futures_util::FutureExt as _;
     use tidegate_core::change::{EntityRef, Operation, ProposedChange};
     use tidegate_core::event::BodyAuthenticated;
-    use tidegate_core::ids::{EventId, TaskId};
+    use tidegate_core::ids::EventId;
     use tidegate_core::limits::MIB;
     use tidegate_core::policy::Policy;
-    use tidegate_core::ports::End;
+    use tidegate_core::ports::{End, ReadError};
     use tidegate_core::task::{Attempt, Task, TaskKind, TaskState};
     use tidegate_core::time::Timestamp;
-    use tidegate_store::Options;
     use tidegate_store::engine::memory::Memory;
+    use tidegate_store::{Marks, Options};
 
     use super::*;
 
@@ -376,6 +411,7 @@ mod tests {
         let options = Options {
             policy: Policy::default(),
             seed: [7; 16],
+            marks: Marks::default(),
         };
         let opened = tidegate_store::open(Arc::new(Memory::new()), options, Timestamp::EPOCH);
         let sealer = opened.unwrap().committer.sealer();
@@ -403,6 +439,7 @@ mod tests {
         let kind = TaskKind::Map {
             event: EventId::new(1),
             connection: "tide/acme".parse().unwrap(),
+            with: None,
         };
         let data = Bytes::from(vec![b'x'; data_bytes]);
         let change = ProposedChange {
@@ -490,9 +527,24 @@ mod tests {
         let (_, waiters) = gather(ticket, &mut waiting, &mut None);
         assert_eq!(memory.available_permits(), 40, "it is being committed");
         for waiter in waiters {
-            tell(waiter, Err(NotStored::Latched));
+            assert_eq!(tell(waiter, Err(NotStored::Latched)), None);
         }
         assert_eq!(memory.available_permits(), 100);
+    }
+
+    #[test]
+    fn a_task_whose_end_was_refused_is_left_over() {
+        let waiter = || Waiter {
+            task: Some(TaskId::new(7)),
+            ..Waiter::default()
+        };
+        let refused = Answer::Refused(ReadError {
+            what: "its row".into(),
+            source: "torn".into(),
+        });
+        assert_eq!(tell(waiter(), Ok(refused)), Some(TaskId::new(7)));
+        assert_eq!(tell(waiter(), Ok(Answer::Done)), None);
+        assert_eq!(tell(waiter(), Err(NotStored::Latched)), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidegate_core::ids::ChangeSeq;
 use tidegate_core::time::Timestamp;
-use tidegate_store::Reader;
+use tidegate_store::{Claims, Reader};
 use tokio::sync::watch;
 
 use crate::committer::JournalHandle;
@@ -14,7 +14,9 @@ use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
 use crate::reload::Reloads;
+use crate::replays::ReplayDesk;
 use crate::rules::CurrentRules;
+use crate::sinks::SinkDesk;
 use crate::tokens::Tokens;
 
 /// The running host, as the listeners see it.
@@ -24,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) rules: Arc<CurrentRules>,
     /// Everything that is durable.
     pub(crate) reader: Reader,
+    /// What each owner has open.
+    pub(crate) claims: Claims,
     /// The way into the store.
     pub(crate) journal: JournalHandle,
     /// Whether the store takes anything.
@@ -32,6 +36,10 @@ pub(crate) struct Host {
     pub(crate) published: watch::Receiver<ChangeSeq>,
     /// Plugins: which serve, which were refused, consent.
     pub(crate) plugins: Arc<PluginDesk>,
+    /// Sinks: how they stand, pausing and resuming.
+    pub(crate) sinks: Arc<SinkDesk>,
+    /// Replays by filter.
+    pub(crate) replays: Arc<ReplayDesk>,
     /// Whether the configuration file is what runs.
     pub(crate) reloads: Arc<Reloads>,
     /// Counters.

@@ -12,6 +12,7 @@ use tidegate_store::{Answer, Submission};
 
 use crate::committer::JournalHandle;
 use crate::gate::Gate;
+use crate::sinks::SinkDesk;
 use crate::workers::Bell;
 
 const DISK_EVERY: Duration = Duration::from_secs(1);
@@ -49,9 +50,9 @@ fn tell(low: bool, free: u64, reserve: u64, dir: &std::path::Path) {
     }
 }
 
-/// Drops what the policy no longer keeps, and touches idle keyspaces so that none of
+/// Drops what the policy no longer keeps, which may leave sinks behind, and touches idle keyspaces so that none of
 /// them holds old journals back.
-pub(crate) async fn keep_store(journal: JournalHandle) {
+pub(crate) async fn keep_store(journal: JournalHandle, sinks: Arc<SinkDesk>) {
     let mut retain = tokio::time::interval(RETAIN_EVERY);
     let mut touch = tokio::time::interval(TOUCH_EVERY);
     loop {
@@ -59,6 +60,7 @@ pub(crate) async fn keep_store(journal: JournalHandle) {
             _ = retain.tick() => ("retention", Submission::Retain),
             _ = touch.tick() => ("upkeep", Submission::Touch),
         };
+        let retained = matches!(submission, Submission::Retain);
         match journal.submit(submission).await {
             Ok(Answer::Refused(error)) => {
                 tracing::error!(
@@ -68,6 +70,9 @@ pub(crate) async fn keep_store(journal: JournalHandle) {
             }
             Ok(_) => {}
             Err(error) => tracing::debug!(error = chain(&error), "{what} was not carried out"),
+        }
+        if retained {
+            sinks.after_retention().await;
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here but which part of the host a command belongs to.
 
+mod alerting;
 mod cli;
 mod committer;
 mod config;
@@ -12,14 +13,18 @@ mod housekeeping;
 mod http;
 mod logging;
 mod metrics;
+mod outlets;
 mod plugin_file;
 mod plugins;
 mod reload;
+mod replays;
 mod rules;
 mod serve;
 mod signals;
+mod sinks;
 mod system;
 mod tokens;
+mod versions;
 mod workers;
 
 use std::error::Error;

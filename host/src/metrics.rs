@@ -14,15 +14,23 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tidegate_core::event::Accepted;
-use tidegate_core::ids::{ChangeSeq, ConnectorName};
+use tidegate_core::failure::Failure;
+use tidegate_core::ids::{ConnectorName, SinkName};
 use tidegate_core::ports::{Completion, End};
 use tidegate_core::signature::Refusal;
+use tidegate_core::task::{Attempt, TaskKind};
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
-use tidegate_store::Counts;
-use tidegate_store::engine::Disk;
 
 use crate::http::Refusals;
+
+mod open;
+mod sample;
+mod sinks;
+
+use open::OpenMetrics;
+pub(crate) use sample::Sample;
+use sinks::SinkMetrics;
 
 /// How a request at an ingress path was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,27 +89,17 @@ struct State {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfChannel {
+    channel: String,
+    /// What became of it.
+    outcome: &'static str,
+}
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Build {
     version: &'static str,
     engine: &'static str,
-}
-
-/// What is read from elsewhere when the numbers are asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    /// Events and tasks.
-    pub(crate) counts: Counts,
-    /// The newest change that readers may see.
-    pub(crate) newest: ChangeSeq,
-    /// The store's files.
-    pub(crate) disk: Disk,
-    /// The state of the gate, as its word.
-    pub(crate) gate: &'static str,
-    /// The store's engine.
-    pub(crate) engine: &'static str,
-    /// When it is.
-    pub(crate) now: Timestamp,
 }
 
 /// Everything that is counted.
@@ -127,6 +125,9 @@ pub(crate) struct Metrics {
     journal_bytes: Gauge,
     gate: Family<State, Gauge>,
     build: Family<Build, Gauge>,
+    notices: Family<OfChannel, Counter>,
+    sinks: SinkMetrics,
+    open: OpenMetrics,
     refusals: Refusals,
 }
 
@@ -159,6 +160,9 @@ impl Metrics {
             journal_bytes: Gauge::default(),
             gate: Family::default(),
             build: Family::default(),
+            notices: Family::default(),
+            sinks: SinkMetrics::new(),
+            open: OpenMetrics::default(),
             refusals: Refusals::default(),
         };
         metrics.register();
@@ -188,6 +192,9 @@ impl Metrics {
         r.register_with_unit("store_journal", "Size of the store's journals", Unit::Bytes, self.journal_bytes.clone());
         r.register("gate", "1 at the state in which the store is", self.gate.clone());
         r.register("build_info", "What runs", self.build.clone());
+        r.register("notices", "Attempts at telling an alert channel by channel and outcome", self.notices.clone());
+        self.sinks.register(r);
+        self.open.register(r);
     }
 
     /// A request at an ingress path was answered. `connector` is none where the path
@@ -242,23 +249,45 @@ impl Metrics {
         self.commit_submissions.observe(submissions as f64);
     }
 
-    /// An attempt at a task ended.
+    /// An attempt at a task ended. Those of sinks are counted where changes are handed
+    /// over ([`Self::handed_over`]): most of them never become a task.
     pub(crate) fn attempted(&self, completion: &Completion) {
-        let connector = Some(&completion.task.kind.connection().connector);
-        let outcome = match &completion.end {
-            End::Mapped { .. } => "mapped",
-            End::Skipped { .. } => "skipped",
-            End::Again { .. } => "again",
-            End::Park { .. } => "parked",
-        };
+        let outcome = outcome(&completion.end);
+        match &completion.task.kind {
+            TaskKind::Map { connection, .. }
+            | TaskKind::Fetch { connection, .. }
+            | TaskKind::Poll { connection } => {
+                self.mapped(&connection.connector, outcome, &completion.attempt);
+            }
+            TaskKind::Alert { channel, .. } => {
+                let channel = channel.to_string();
+                self.notices
+                    .get_or_create(&OfChannel { channel, outcome })
+                    .inc();
+            }
+            TaskKind::Deliver(_) => {}
+        }
+    }
+
+    fn mapped(&self, connector: &ConnectorName, outcome: &'static str, attempt: &Attempt) {
+        let connector = Some(connector);
         self.attempts.get_or_create(&of(connector, outcome)).inc();
-        if let Some(failure) = &completion.attempt.failure {
+        if let Some(failure) = &attempt.failure {
             self.failures
                 .get_or_create(&of(connector, failure.class.code()))
                 .inc();
         }
-        self.attempt_seconds
-            .observe(completion.attempt.took.as_secs_f64());
+        self.attempt_seconds.observe(attempt.took.as_secs_f64());
+    }
+
+    /// Changes were handed over to a sink, one result each.
+    pub(crate) fn handed_over(
+        &self,
+        sink: &SinkName,
+        results: &[Result<(), Failure>],
+        took: Duration,
+    ) {
+        self.sinks.handed_over(sink, results, took);
     }
 
     /// A stream of changes is open until the guard is dropped.
@@ -276,7 +305,10 @@ impl Metrics {
             gate,
             engine,
             now,
+            ..
         } = sample;
+        self.sinks.show(&sample.sinks, *now);
+        self.open.show(sample);
         let states = [
             ("pending", counts.scheduled),
             ("waiting", counts.waiting),
@@ -319,6 +351,18 @@ pub(crate) struct StreamCount(Gauge);
 impl Drop for StreamCount {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+const fn outcome(end: &End) -> &'static str {
+    match end {
+        End::Mapped { .. } => "mapped",
+        End::Skipped { .. } => "skipped",
+        End::Delivered => "delivered",
+        End::Superseded => "superseded",
+        End::Again(_) => "again",
+        End::Park { .. } => "parked",
+        End::Pause { .. } => "paused",
     }
 }
 

@@ -66,7 +66,11 @@ pub(crate) fn digest(wasm: &[u8]) -> PluginDigest {
     PluginDigest::new(Sha256::digest(wasm).into())
 }
 
-/// The folder of kept copies: the last accepted version of each connector.
+/// Copies that are kept of one connector's versions. Of Python some 20 MiB each.
+const KEPT_MAX: usize = 5;
+
+/// The folder of kept copies: the last accepted version of each connector as `NAME.wasm`,
+/// and beside it, as `NAME/DIGEST.wasm`, the last few.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     dir: PathBuf,
@@ -80,25 +84,67 @@ impl Kept {
         }
     }
 
-    /// Where a connector's copy is.
+    /// Where a connector's last accepted version is.
     pub(crate) fn path(&self, name: &ConnectorName) -> PathBuf {
         self.dir.join(format!("{name}.wasm"))
     }
 
-    /// Keeps a copy, whole or not at all, and through a loss of power. Waits for the disk.
-    pub(crate) fn put(&self, name: &ConnectorName, wasm: &[u8]) -> io::Result<()> {
-        if !self.dir.exists() {
-            fs::create_dir_all(&self.dir)?;
-            self.dir.parent().map_or(Ok(()), sync_folder)?;
-        }
-        let path = self.path(name);
-        let unfinished = path.with_extension("wasm.new");
-        let mut file = File::create(&unfinished)?;
-        file.write_all(wasm)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        sync_folder(&self.dir)
+    /// Where a connector's version with that digest is, if it is kept.
+    pub(crate) fn version(&self, name: &ConnectorName, digest: PluginDigest) -> PathBuf {
+        let file = format!("{}.wasm", hex::encode(digest.as_bytes()));
+        self.dir.join(name.as_str()).join(file)
     }
+
+    /// Keeps a copy as the last accepted version, whole or not at all, and through a loss
+    /// of power; the oldest versions give way. Waits for the disk.
+    pub(crate) fn put(
+        &self,
+        name: &ConnectorName,
+        digest: PluginDigest,
+        wasm: &[u8],
+    ) -> io::Result<()> {
+        make_folder(&self.dir)?;
+        replace(&self.path(name), wasm)?;
+        let version = self.version(name, digest);
+        let folder = self.dir.join(name.as_str());
+        make_folder(&folder)?;
+        replace(&version, wasm)?;
+        forget_oldest(&folder)
+    }
+}
+
+/// Puts a file in the place of the one before.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension("wasm.new");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    dir.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Removes all but the newest files; what a crash has left unfinished is among the oldest
+/// soon enough.
+fn forget_oldest(folder: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        files.push((file.metadata()?.modified()?, file.path()));
+    }
+    files.sort_unstable();
+    let surplus = files.len().saturating_sub(KEPT_MAX);
+    files
+        .iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| fs::remove_file(path))
 }
 
 /// Makes what was done to the names in a folder durable: a file that was synced and then
@@ -118,18 +164,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_kept_and_replaced() {
-        let dir = std::env::temp_dir().join(format!("tidegate-kept-{}", std::process::id()));
-        let kept = Kept::new(&dir);
+    fn a_copy_is_kept_and_replaced_and_the_last_versions_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(&folder.path().join("plugins"));
         let name: ConnectorName = "github".parse().unwrap();
-        kept.put(&name, b"one").unwrap();
+        let put = |wasm: &[u8]| kept.put(&name, digest(wasm), wasm).unwrap();
+        put(b"0");
         let first = stamp(&kept.path(&name)).unwrap();
-        kept.put(&name, b"other").unwrap();
-        assert_eq!(read(&kept.path(&name)).unwrap(), "other");
+        for number in 1..=KEPT_MAX {
+            put(number.to_string().as_bytes());
+        }
+        let last = KEPT_MAX.to_string();
+        assert_eq!(read(&kept.path(&name)).unwrap(), last);
         assert_ne!(stamp(&kept.path(&name)).unwrap(), first);
-        let names = fs::read_dir(&dir).unwrap();
-        assert_eq!(names.count(), 1, "nothing unfinished is left");
-        fs::remove_dir_all(&dir).unwrap();
+        let is_kept = |wasm: &[u8]| kept.version(&name, digest(wasm)).exists();
+        assert!(!is_kept(b"0") && is_kept(b"1") && is_kept(last.as_bytes()));
+        let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
+        assert_eq!(count(&kept.dir), 2, "nothing unfinished is left");
+        assert_eq!(count(&kept.dir.join("github")), KEPT_MAX);
+        // One that serves again is among the last ones again.
+        put(b"1");
+        put(b"another");
+        assert!(is_kept(b"1") && !is_kept(b"2"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::plugin_file::{self, Kept, Stamp};
 use crate::rules::{CurrentRules, Rules, Serving};
 use crate::system::SystemClock;
+use crate::versions::Versions;
 
 mod standing;
 
@@ -49,6 +50,8 @@ pub(crate) struct PluginDesk {
     journal: JournalHandle,
     rules: Arc<CurrentRules>,
     kept: Option<Kept>,
+    /// For replays that name a version which does not serve.
+    versions: Arc<Versions>,
     /// Everything that changes plugins or configuration goes one after another.
     desk: Mutex<Desk>,
     /// The same standings, for readers that must not wait for a compilation.
@@ -80,12 +83,14 @@ impl PluginDesk {
         store_dir: Option<&Path>,
         config: Arc<Config>,
     ) -> Self {
+        let kept = store_dir.map(|dir| Kept::new(&dir.join("plugins")));
         Self {
+            versions: Arc::new(Versions::new(runtime.clone(), kept.clone())),
             runtime,
             reader,
             journal,
             rules,
-            kept: store_dir.map(|dir| Kept::new(&dir.join("plugins"))),
+            kept,
             desk: Mutex::new(Desk {
                 config,
                 files: HashMap::new(),
@@ -324,7 +329,7 @@ impl PluginDesk {
 
     async fn seat(&self, name: &ConnectorName, candidate: Candidate) {
         let digest = candidate.serving.plugin.digest();
-        if let Err(error) = self.keep(name.clone(), candidate.wasm).await {
+        if let Err(error) = self.keep(name.clone(), digest, candidate.wasm).await {
             tracing::warn!(connector = %name, error = chain(&error), "no copy of the plugin could be kept: a restart beside a bad file would find no version to serve");
         }
         let now = SystemClock.now();
@@ -336,11 +341,11 @@ impl PluginDesk {
     }
 
     /// Keeps a copy, on a thread that may wait for the disk.
-    async fn keep(&self, name: ConnectorName, wasm: Bytes) -> io::Result<()> {
+    async fn keep(&self, name: ConnectorName, digest: PluginDigest, wasm: Bytes) -> io::Result<()> {
         let Some(kept) = self.kept.clone() else {
             return Ok(());
         };
-        let keeping = tokio::task::spawn_blocking(move || kept.put(&name, &wasm));
+        let keeping = tokio::task::spawn_blocking(move || kept.put(&name, digest, &wasm));
         keeping
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -379,6 +384,8 @@ impl PluginDesk {
             .standings()
             .into_iter()
             .map(|(name, standing)| (name, standing.seat()));
-        self.rules.replace(Rules::build(config, &seats.collect()));
+        let rules = Rules::build(config, &seats.collect());
+        self.rules
+            .replace(rules.with_versions(self.versions.clone()));
     }
 }

@@ -12,10 +12,12 @@ use tidegate_core::ports::Clock as _;
 use tidegate_core::time::Timestamp;
 use tokio::signal::unix::SignalKind;
 
+use crate::alerting::AlertDesk;
 use crate::config::{Config, ConfigSource, LoadError};
 use crate::plugin_file::{Stamp, stamp};
 use crate::plugins::PluginDesk;
 use crate::signals::Listener;
+use crate::sinks::SinkDesk;
 use crate::system::SystemClock;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -67,11 +69,28 @@ fn reason(error: &LoadError) -> String {
     }
 }
 
+/// Whoever takes a configuration over while the host runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Desks {
+    pub(crate) plugins: Arc<PluginDesk>,
+    pub(crate) sinks: Arc<SinkDesk>,
+    pub(crate) alerts: Arc<AlertDesk>,
+}
+
+impl Desks {
+    /// Has all of them take it over.
+    pub(crate) async fn configure(&self, config: &Arc<Config>) {
+        self.plugins.configure(config.clone()).await;
+        self.alerts.configure(config);
+        self.sinks.configure(config).await;
+    }
+}
+
 /// Watches the configuration until the host ends.
 pub(crate) async fn watch(
     source: ConfigSource,
     first: Arc<Config>,
-    desk: Arc<PluginDesk>,
+    desks: Desks,
     reloads: Arc<Reloads>,
 ) {
     let mut hangup = Listener::new(SignalKind::hangup());
@@ -90,7 +109,7 @@ pub(crate) async fn watch(
         seen = now;
         if asked || changed {
             handled = now;
-            current = reload(&source, current, &desk, &reloads).await;
+            current = reload(&source, current, &desks, &reloads).await;
         }
     }
 }
@@ -98,7 +117,7 @@ pub(crate) async fn watch(
 async fn reload(
     source: &ConfigSource,
     current: Arc<Config>,
-    desk: &PluginDesk,
+    desks: &Desks,
     reloads: &Reloads,
 ) -> Arc<Config> {
     match source.load() {
@@ -111,7 +130,7 @@ async fn reload(
             for key in current.fixed_until_restart(&config) {
                 tracing::warn!(key, "changed, and takes effect after a restart");
             }
-            desk.configure(config.clone()).await;
+            desks.configure(&config).await;
             tracing::info!(
                 connections = config.connections.len(),
                 "configuration reloaded"

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tidegate_core::descriptor::{Acknowledge, Descriptor};
-use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_core::ids::{ConnectionId, ConnectorName, PluginDigest};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{ConnectionRules, MapRoute, Routes};
 use tidegate_core::signature::KeySet;
@@ -17,6 +17,7 @@ use tidegate_flow::ingest::{Address, Door};
 use tidegate_runtime::Plugin;
 
 use crate::config::{Config, ConnectionConfig, Whose};
+use crate::versions::Versions;
 
 /// The table of the moment, for everyone.
 #[derive(Debug)]
@@ -129,6 +130,8 @@ pub(crate) struct ConnectionEntry {
 pub(crate) struct Rules {
     policy: Policy,
     public_url: Option<String>,
+    /// Versions that do not serve, where there are any.
+    versions: Option<Arc<Versions>>,
     pub(crate) connectors: HashMap<ConnectorName, ConnectorRules>,
     pub(crate) connections: HashMap<ConnectionId, ConnectionEntry>,
 }
@@ -155,9 +158,25 @@ impl Rules {
         Self {
             policy: config.policy.clone(),
             public_url: config.ingress.public_url.clone(),
+            versions: None,
             connectors,
             connections,
         }
+    }
+
+    /// The same table, with versions for replays that name one which does not serve.
+    #[must_use]
+    pub(crate) fn with_versions(self, versions: Arc<Versions>) -> Self {
+        Self {
+            versions: Some(versions),
+            ..self
+        }
+    }
+
+    fn version(&self, connector: &ConnectorName, digest: PluginDigest) -> Result<Plugin, String> {
+        let versions = self.versions.as_ref();
+        let versions = versions.ok_or("no copies of plugins are kept")?;
+        versions.get(connector, digest)
     }
 
     /// The convention that holds.
@@ -237,22 +256,29 @@ fn entrance(
 impl Routes for Rules {
     type Mapper = Plugin;
 
-    fn route(&self, connection: &ConnectionId) -> MapRoute<Plugin> {
+    fn route(&self, connection: &ConnectionId, with: Option<PluginDigest>) -> MapRoute<Plugin> {
         let Some(entry) = self.connections.get(connection) else {
             return MapRoute::NoConnection;
         };
-        match self
+        let seat = self
             .connectors
             .get(&connection.connector)
-            .map(|connector| &connector.seat)
-        {
-            Some(Seat::Serving(serving)) => {
+            .map(|connector| &connector.seat);
+        match (seat, with) {
+            (Some(Seat::Serving(serving)), with)
+                if with.is_none_or(|digest| digest == serving.plugin.digest()) =>
+            {
                 MapRoute::Plugin(serving.plugin.clone(), entry.rules.clone())
             }
-            Some(Seat::Unavailable { reason }) => MapRoute::Unavailable {
+            (_, Some(digest)) => match self.version(&connection.connector, digest) {
+                Ok(plugin) => MapRoute::Plugin(plugin, entry.rules.clone()),
+                Err(reason) => MapRoute::VersionGone { reason },
+            },
+            (Some(Seat::Unavailable { reason }), None) => MapRoute::Unavailable {
                 reason: reason.clone(),
             },
-            Some(Seat::Empty) | None => MapRoute::NoPlugin,
+            // One that serves was taken above.
+            (Some(Seat::Serving(_) | Seat::Empty) | None, None) => MapRoute::NoPlugin,
         }
     }
 }

@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use tidegate_core::limits::CLAIM_BATCH_MAX;
 use tidegate_core::ports::{Chance, Claimed, Clock, Events, Journal, Routes};
+use tidegate_core::task::Work;
 use tidegate_flow::map::{MapError, MapPorts, break_off, map};
-use tidegate_store::{Claims, Reader};
+use tidegate_store::{Claims, Marks, Reader};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::committer::JournalHandle;
 use crate::gate::{Gate, LatchOnPanic};
@@ -26,11 +28,14 @@ use crate::rules::CurrentRules;
 use crate::system::{SystemChance, SystemClock};
 use tidegate_core::errors::chain;
 
-/// Wakes workers when there may be something due, and stops them.
+/// Wakes workers, and the loops of sinks and alerts, when there may be something due, and
+/// stops the workers.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     state: Mutex<BellState>,
     rung: Condvar,
+    /// The same rings, for those who wait without a thread.
+    heard: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +48,12 @@ impl Bell {
     /// Something may be due.
     pub(crate) fn ring(&self) {
         self.change(|state| state.rings += 1);
+        self.heard.send_modify(|rings| *rings += 1);
+    }
+
+    /// To wait for the next ring without a thread.
+    pub(crate) fn listen(&self) -> watch::Receiver<u64> {
+        self.heard.subscribe()
     }
 
     /// Workers end after the call at hand.
@@ -87,6 +98,9 @@ pub(crate) struct Workshop {
     pub(crate) chance: Arc<SystemChance>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) gate: Arc<Gate>,
+    /// Where each worker marks the task at hand, so that one which brings the host down
+    /// is known by it.
+    pub(crate) marks: Marks,
 }
 
 impl Workshop {
@@ -110,12 +124,12 @@ pub(crate) fn start(
             let (workshop, handle) = (workshop.clone(), handle.clone());
             std::thread::Builder::new()
                 .name(format!("mapper-{number}"))
-                .spawn(move || work(&workshop, &handle))
+                .spawn(move || work(&workshop, &handle, number))
         })
         .collect()
 }
 
-fn work(shop: &Workshop, handle: &Handle) {
+fn work(shop: &Workshop, handle: &Handle, slot: usize) {
     let _latch = LatchOnPanic::new(&shop.gate, "a worker's thread panicked");
     while !shop.bell.stopping() {
         let heard = shop.bell.rings();
@@ -124,15 +138,15 @@ fn work(shop: &Workshop, handle: &Handle) {
             continue;
         }
         let now = SystemClock.now();
-        match shop.claims.claim(CLAIM_BATCH_MAX, now) {
+        match shop.claims.claim(Work::Map, CLAIM_BATCH_MAX, now) {
             Ok(claimed) if claimed.is_empty() => {
                 let nap = shop
                     .claims
-                    .next_due()
+                    .next_due(Work::Map)
                     .map_or(NAP_MAX, |due| due.since(now).min(NAP_MAX));
                 shop.bell.wait(heard, nap);
             }
-            Ok(claimed) => run(shop, handle, claimed),
+            Ok(claimed) => run(shop, handle, slot, claimed),
             Err(error) => {
                 tracing::error!(error = chain(&error), "could not claim tasks");
                 shop.bell.wait(heard, NAP_MAX);
@@ -141,7 +155,7 @@ fn work(shop: &Workshop, handle: &Handle) {
     }
 }
 
-fn run(shop: &Workshop, handle: &Handle, claimed: Vec<Claimed>) {
+fn run(shop: &Workshop, handle: &Handle, slot: usize, claimed: Vec<Claimed>) {
     let rules = shop.rules.load();
     let ports = MapPorts {
         routes: &*rules,
@@ -154,7 +168,10 @@ fn run(shop: &Workshop, handle: &Handle, claimed: Vec<Claimed>) {
     let mut claimed = claimed.into_iter();
     for task in claimed.by_ref() {
         let id = task.id();
-        if let Err(error) = attempt(task, handle, &ports) {
+        shop.marks.begin(slot, id);
+        let handed_in = attempt(task, handle, &ports);
+        shop.marks.end(slot);
+        if let Err(error) = handed_in {
             tracing::debug!(task = %id, error = chain(&error), "an attempt was not handed in");
             shop.claims.release(id);
         }

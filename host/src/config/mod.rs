@@ -36,7 +36,7 @@ use self::problem::Report;
 use self::reader::Section;
 use self::secret::Environment;
 
-pub(crate) use self::alerts::{ChannelConfig, ChannelKind};
+pub(crate) use self::alerts::ChannelKind;
 pub(crate) use self::effective::Whose;
 pub(crate) use self::model::{
     Config, ConnectionConfig, LogConfig, LogFormat, OperatorToken, Scope, StoreEngine,

@@ -9,6 +9,7 @@ use tidegate_core::ids::SinkName;
 use tidegate_core::limits;
 use tidegate_core::signature::{SECRETS_MAX, Secret};
 use tidegate_core::sink::{SinkFilter, SinkStart};
+use tidegate_egress::Allow;
 
 use super::Surroundings;
 use super::keys::printable;
@@ -25,7 +26,7 @@ const FILTER_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EgressConfig {
     /// Private addresses, networks and names that may be reached all the same.
-    pub(crate) allow: Vec<String>,
+    pub(crate) allow: Vec<Allow>,
     /// Certificates of further authorities, in PEM.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -120,10 +121,7 @@ pub(super) fn egress(
     section.check_keys(&["allow", "ca_file"], report);
     EgressConfig {
         allow: section
-            .texts("allow", ALLOWED_MAX, report, |text| match text {
-                "" => Err("is empty; name a host, an address or a network"),
-                _ => Ok(text.to_owned()),
-            })
+            .texts("allow", ALLOWED_MAX, report, str::parse)
             .unwrap_or_default(),
         ca_file: section.parsed("ca_file", report, |text| path(text, surroundings)),
     }

@@ -160,6 +160,7 @@ impl Ingress {
         )
         .await;
         let accepted = taken.map_err(|error| self.reject(entrance, error, now))?;
+        self.host.metrics.refusals().verified(&entrance.address);
         Ok(Taken {
             accepted,
             acknowledge: entrance.acknowledge.as_ref(),
@@ -172,7 +173,10 @@ impl Ingress {
                 self.host.metrics.refused(&entrance.address, &refusal, now);
                 Rejection::Refused
             }
-            IngestError::NotStored(reason) => Rejection::NotStored(reason),
+            IngestError::NotStored(reason) => {
+                self.host.metrics.refusals().verified(&entrance.address);
+                Rejection::NotStored(reason)
+            }
         }
     }
 }

@@ -3,12 +3,15 @@
 //!
 //! Reasons only: not a byte that the sender chose is kept. In memory, bounded by what is
 //! configured times [`KEPT`], and gone with a restart; the counters have the rest.
+//! How many there were in a row stands beside them, for alerts.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_core::ids::{ConnectionId, ConnectorName};
+use tidegate_core::alerting::SignatureFailures;
+use tidegate_core::ids::{AccountName, ConnectionId, ConnectorName};
 use tidegate_core::signature::Refusal;
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
@@ -45,12 +48,16 @@ pub(crate) struct RefusedThere {
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     shelves: Mutex<Shelves>,
+    /// How many paths have refusals in a row: a request that verified looks at this alone
+    /// where there are none.
+    rows: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Shelves {
     connections: HashMap<ConnectionId, VecDeque<Refused>>,
     connectors: HashMap<ConnectorName, VecDeque<Refused>>,
+    rows: HashMap<ConnectionId, SignatureFailures>,
 }
 
 impl Refusals {
@@ -64,7 +71,7 @@ impl Refusals {
                 shelves.connectors.entry(connector.clone()).or_default()
             }
         };
-        let first = kept.back().is_none_or(|last| at.since(last.at) > QUIET);
+        let news = kept.back().is_none_or(|last| at.since(last.at) > QUIET);
         if kept.len() == KEPT {
             kept.pop_front();
         }
@@ -72,7 +79,38 @@ impl Refusals {
             at,
             refusal: refusal.clone(),
         });
-        first
+        let connection = row_of(address);
+        let row = shelves
+            .rows
+            .entry(connection)
+            .or_insert_with_key(|connection| SignatureFailures {
+                connection: connection.clone(),
+                in_a_row: 0,
+                first: at,
+                last: at,
+                reason: String::new(),
+            });
+        row.in_a_row = row.in_a_row.saturating_add(1);
+        row.last = at;
+        row.reason = refusal.to_string();
+        self.rows.store(shelves.rows.len(), Ordering::Relaxed);
+        news
+    }
+
+    /// A request verified there: what was refused is no row any more.
+    pub(crate) fn verified(&self, address: &Address) {
+        if self.rows.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.rows.remove(&row_of(address));
+        self.rows.store(shelves.rows.len(), Ordering::Relaxed);
+    }
+
+    /// Where requests were refused since the last one that verified, and how many.
+    pub(crate) fn in_a_row(&self) -> Vec<SignatureFailures> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.rows.values().cloned().collect()
     }
 
     /// Those at a connection's own path, newest first.
@@ -101,6 +139,18 @@ impl Refusals {
     pub(crate) fn of_connector(&self, name: &ConnectorName) -> Vec<Refused> {
         let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         newest_first(shelves.connectors.get(name))
+    }
+}
+
+/// Under which connection refusals at that path count. Who sent to the path that all of a
+/// connector's accounts share is not known before its signature verifies.
+fn row_of(address: &Address) -> ConnectionId {
+    match address {
+        Address::Connection(id) => id.clone(),
+        Address::ByAccount { connector, .. } => ConnectionId {
+            connector: connector.clone(),
+            account: AccountName::unknown(),
+        },
     }
 }
 
@@ -160,6 +210,21 @@ mod tests {
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept[0].refusal, Refusal::NoMatch { keys: 39 });
         assert_eq!(refusals.of_connector(&id.connector).len(), 1);
+
+        let mut rows = refusals.in_a_row();
+        rows.sort_by_key(|row| row.in_a_row);
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.connection.to_string(), row.in_a_row))
+            .collect();
+        assert_eq!(
+            rows,
+            [("github/unknown".into(), 2), ("github/acme".to_owned(), 41)]
+        );
+        refusals.verified(&own);
+        assert_eq!(refusals.in_a_row().len(), 1);
+        refusals.verified(&shared);
+        assert_eq!(refusals.in_a_row(), []);
 
         let counted = |since| -> Vec<_> {
             let all = refusals.since(Timestamp::from_secs(since)).into_iter();

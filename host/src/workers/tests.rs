@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tidegate_core::event::{Accepted, BodyAuthenticated, Event};
-use tidegate_core::ids::ConnectionId;
+use tidegate_core::ids::{ConnectionId, PluginDigest};
 use tidegate_core::mapping::{MapCall, MapReport};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{Completion, ConnectionRules, End, MapRoute, Mapper, NotStored, Routes};
 use tidegate_core::retry::RetryPolicy;
+use tidegate_core::sink::SinkAdvance;
+use tidegate_core::task::Again;
 use tidegate_store::engine::memory::Memory;
 use tidegate_store::{Opened, Options};
 use tokio::runtime::Runtime;
@@ -27,6 +29,7 @@ fn workshop(runtime: &Runtime) -> Workshop {
     let options = Options {
         policy: Policy::default(),
         seed: [7; 16],
+        marks: Marks::default(),
     };
     let Opened {
         committer,
@@ -38,6 +41,7 @@ fn workshop(runtime: &Runtime) -> Workshop {
         published: watch::channel(reader.newest_change()).0,
         bell: bell.clone(),
         metrics: Arc::new(Metrics::new()),
+        claims: claims.clone(),
     };
     let (journal, _) =
         committer::start(committer, reader.clone(), gate.clone(), listeners).unwrap();
@@ -51,6 +55,7 @@ fn workshop(runtime: &Runtime) -> Workshop {
         chance: Arc::new(SystemChance::new(7)),
         bell,
         gate,
+        marks: Marks::default(),
     }
 }
 
@@ -83,7 +88,7 @@ impl Mapper for Broken {
 impl Routes for Broken {
     type Mapper = Self;
 
-    fn route(&self, _: &ConnectionId) -> MapRoute<Self> {
+    fn route(&self, _: &ConnectionId, _: Option<PluginDigest>) -> MapRoute<Self> {
         let mapper = Self {
             journal_too: false,
             handed_in: Mutex::default(),
@@ -103,12 +108,16 @@ impl Journal for Broken {
         self.handed_in.lock().unwrap().push(completion);
         Ok(())
     }
+
+    async fn advance(&self, _: SinkAdvance) -> Result<(), NotStored> {
+        Err(NotStored::ShuttingDown)
+    }
 }
 
 fn attempt_with(broken: &Broken) -> Result<(), MapError> {
     let runtime = Runtime::new().unwrap();
     let shop = workshop(&runtime);
-    let claimed = shop.claims.claim(1, SystemClock.now()).unwrap();
+    let claimed = shop.claims.claim(Work::Map, 1, SystemClock.now()).unwrap();
     let ports = MapPorts {
         routes: broken,
         events: &shop.reader,
@@ -132,7 +141,7 @@ fn a_panic_fails_the_attempt_by_name_and_the_worker_goes_on() {
         panic!("{handed_in:?}")
     };
     assert!(
-        matches!(completion.end, End::Again { attempt: 2, .. }),
+        matches!(completion.end, End::Again(Again { attempt: 2, .. })),
         "{completion:?}"
     );
     assert_eq!(

@@ -6,13 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
-use tidegate_core::ports::{Clock as _, ReadError};
 
 use super::super::problem::{self, Problem};
 use super::Api;
 use crate::gate::GateState;
 use crate::metrics::Sample;
-use crate::system::SystemClock;
 
 /// The process lives.
 pub(super) async fn alive() -> Json<Value> {
@@ -52,17 +50,8 @@ pub(super) fn closed(state: &GateState) -> Option<String> {
 /// Every number, as Prometheus reads it.
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let (counts, disk) = api
-        .read(|reader| Ok::<_, ReadError>((reader.counts(), reader.disk()?)))
-        .await?;
-    let sample = Sample {
-        counts,
-        newest: *api.host.published.borrow(),
-        disk,
-        gate: api.host.gate.state().code(),
-        engine: api.host.facts.engine,
-        now: SystemClock.now(),
-    };
+    let host = api.host.clone();
+    let sample = api.read(move |_| Sample::take(&host)).await?;
     let text = api
         .host
         .metrics

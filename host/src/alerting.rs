@@ -1,0 +1,271 @@
+//! The alert desk: looks at how things stand every second, and sends what there is to say.
+//!
+//! What is looked at stands in `observer`; what follows is the flow's. Notices are tasks,
+//! so a channel that is away delays nothing else and a restart forgets none. A store that
+//! takes nothing any more cannot keep a task either: what there is to say then is sent
+//! once, as well as it goes, in the time that the host still has.
+
+mod observer;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use tidegate_core::alert::{AlertRecord, AlertRule, AlertUpdate, Notice};
+use tidegate_core::alerting::Subscription;
+use tidegate_core::errors::chain;
+use tidegate_core::failure::{Failure, FailureClass};
+use tidegate_core::ids::ChannelName;
+use tidegate_core::policy::AlertPolicy;
+use tidegate_core::ports::{AlertJournal, Claimed, Clock as _, Messenger, NotStored, ReadError};
+use tidegate_core::retry::RetryPolicy;
+use tidegate_core::task::{TaskKind, Work};
+use tidegate_flow::alert::{LookError, LookPorts, SendPorts, look, send};
+use tidegate_sinks::AnyMessenger;
+use tidegate_store::{Answer, Claims, Reader, Submission};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::committer::JournalHandle;
+use crate::config::Config;
+use crate::gate::{Gate, GateState};
+use crate::metrics::Metrics;
+use crate::outlets::Outlets;
+use crate::system::{SystemChance, SystemClock};
+use crate::workers::Bell;
+
+use observer::HostObserver;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Notices on their way at once: an alert that opens reaches every channel together.
+const SENDING_MAX: usize = tidegate_core::limits::ALERT_CHANNELS_MAX;
+
+/// The shortest rest between two looks into the queue that nothing has asked for.
+const REST_MIN: Duration = Duration::from_millis(100);
+
+/// What the alert desk works with.
+#[derive(Clone, Debug)]
+pub(crate) struct AlertParts {
+    pub(crate) reader: Reader,
+    pub(crate) claims: Claims,
+    pub(crate) journal: JournalHandle,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) chance: Arc<SystemChance>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) outlets: Arc<Outlets>,
+}
+
+/// The alert desk.
+#[derive(Debug)]
+pub(crate) struct AlertDesk {
+    parts: AlertParts,
+    observer: HostObserver,
+    told: ArcSwap<Told>,
+    /// The store has failed, and what there was to say about it was sent.
+    said_directly: AtomicBool,
+}
+
+/// Who is told about what, and when.
+#[derive(Debug, Default)]
+struct Told {
+    subscriptions: Vec<Subscription>,
+    channels: BTreeMap<ChannelName, Channel>,
+    policy: AlertPolicy,
+    retry: RetryPolicy,
+}
+
+/// A configured channel.
+#[derive(Debug)]
+enum Channel {
+    Works(AnyMessenger),
+    /// It cannot be built: its notices become dead letters that say so.
+    Broken(String),
+}
+
+impl Messenger for Channel {
+    async fn send(&self, notice: &Notice) -> Result<(), Failure> {
+        match self {
+            Self::Works(messenger) => messenger.send(notice).await,
+            Self::Broken(reason) => Err(Failure::new(FailureClass::Permanent, reason.clone())),
+        }
+    }
+}
+
+/// Where alerts are kept.
+#[derive(Debug)]
+struct Kept<'d>(&'d AlertParts);
+
+impl AlertJournal for Kept<'_> {
+    fn alerts(&self) -> Result<Vec<AlertRecord>, ReadError> {
+        self.0.reader.alerts()
+    }
+
+    async fn put_alerts(&self, update: AlertUpdate) -> Result<(), NotStored> {
+        let submission = Submission::PutAlerts(Box::new(update));
+        match self.0.journal.submit(submission).await? {
+            Answer::Refused(_) => Err(NotStored::Unreadable),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AlertDesk {
+    /// A desk without channels; [`Self::configure`] names them.
+    pub(crate) fn new(parts: AlertParts) -> Self {
+        Self {
+            observer: HostObserver::new(&parts),
+            parts,
+            told: ArcSwap::default(),
+            said_directly: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a configuration over.
+    pub(crate) fn configure(&self, config: &Config) {
+        let mut told = Told {
+            policy: config.policy.alerts,
+            retry: config.policy.retry.clone(),
+            ..Told::default()
+        };
+        for (name, channel) in &config.alerts {
+            told.subscriptions.push(Subscription {
+                channel: name.clone(),
+                rules: channel.rules.clone(),
+            });
+            let built = match self.parts.outlets.messenger(&channel.kind) {
+                Ok(messenger) => Channel::Works(messenger),
+                Err(error) => {
+                    let reason = chain(&error);
+                    tracing::error!(channel = %name, %reason, "an alert channel tells nobody");
+                    Channel::Broken(reason)
+                }
+            };
+            told.channels.insert(name.clone(), built);
+        }
+        self.told.store(Arc::new(told));
+    }
+
+    /// Looks and sends until the host ends.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rings = self.parts.bell.listen();
+        let mut sending = JoinSet::new();
+        loop {
+            self.send_due(&mut sending);
+            let rest = self.rest(sending.len());
+            tokio::select! {
+                _ = looks.tick() => self.look().await,
+                // The bell lives as long as the desk.
+                _ = rings.changed() => {}
+                Some(_) = sending.join_next() => {}
+                () = sleep(rest) => {}
+            }
+        }
+    }
+
+    async fn look(self: &Arc<Self>) {
+        let desk = self.clone();
+        // On a thread that may wait for the disk: it reads letters.
+        let looked = tokio::task::spawn_blocking(move || {
+            let told = desk.told.load_full();
+            let ports = LookPorts {
+                observer: &desk.observer,
+                alerts: &Kept(&desk.parts),
+                clock: &SystemClock,
+                policy: &told.policy,
+                channels: &told.subscriptions,
+            };
+            Handle::current().block_on(look(&ports))
+        });
+        match looked.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(notices)) => tracing::info!(notices, "there is something to tell people"),
+            Ok(Err(LookError::NotStored {
+                notices,
+                source: NotStored::Latched,
+            })) => self.say_directly(notices).await,
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "alerts were not looked after"),
+            Err(error) => tracing::error!(error = chain(&error), "a look at alerts broke off"),
+        }
+    }
+
+    /// Sends without the store, once, what there is to say about its failure.
+    async fn say_directly(&self, notices: Vec<(ChannelName, Notice)>) {
+        let about_it = |(_, notice): &(_, Notice)| notice.key.rule == AlertRule::StoreReadOnly;
+        if !notices.iter().any(about_it) || self.said_directly.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let told = self.told.load_full();
+        let sent = notices.iter().map(async |(name, notice)| {
+            let Some(channel) = told.channels.get(name) else {
+                return;
+            };
+            if let Err(failure) = channel.send(notice).await {
+                tracing::error!(channel = %name, %failure, "nobody was told by this channel that the store has failed");
+            }
+        });
+        join_all(sent).await;
+    }
+
+    /// Begins to send what is due, within the bound.
+    fn send_due(self: &Arc<Self>, sending: &mut JoinSet<()>) {
+        // Low disk is no reason not to say so: a notice's end is a few bytes.
+        let takes = matches!(
+            self.parts.gate.state(),
+            GateState::Open | GateState::DiskLow { .. }
+        );
+        let free = SENDING_MAX.saturating_sub(sending.len());
+        if !takes || free == 0 {
+            return;
+        }
+        let claims = &self.parts.claims;
+        match claims.claim(Work::Alert, free, SystemClock.now()) {
+            Ok(claimed) => {
+                for notice in claimed {
+                    let desk = self.clone();
+                    sending.spawn(async move { desk.send(notice).await });
+                }
+            }
+            Err(error) => tracing::error!(error = chain(&error), "could not claim notices"),
+        }
+    }
+
+    /// How long there is nothing to send, as far as is known.
+    fn rest(&self, sending: usize) -> Duration {
+        let due = self.parts.claims.next_due(Work::Alert);
+        match due.filter(|_| sending < SENDING_MAX) {
+            Some(due) => due.since(SystemClock.now()).clamp(REST_MIN, LOOK_EVERY),
+            None => LOOK_EVERY,
+        }
+    }
+
+    async fn send(&self, claimed: Claimed) {
+        let told = self.told.load_full();
+        let channel = match &claimed.task.kind {
+            TaskKind::Alert { channel, .. } => told.channels.get(channel),
+            _ => None,
+        };
+        let task = claimed.id();
+        let ports = SendPorts {
+            messenger: channel,
+            alerts: &Kept(&self.parts),
+            journal: &self.parts.journal,
+            clock: &SystemClock,
+            chance: &*self.parts.chance,
+            retry: &told.retry,
+        };
+        if let Err(error) = send(claimed, &ports).await {
+            tracing::debug!(%task, error = chain(&error), "the end of a notice was not handed in");
+            self.parts.claims.release(task);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How things stand, as far as alerts are about them.
+//!
+//! All of it is in memory or in records that are few, except why the oldest letter of each
+//! count was parked: that is read once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate_core::alerting::{Backlog, DeadLetters, Observed, PausedConnection, SinkTrouble};
+use tidegate_core::ids::TaskId;
+use tidegate_core::limits::{ALERT_EXCERPT_BYTES_MAX, cut_text};
+use tidegate_core::ports::{Observer, ReadError};
+use tidegate_core::sink::{SinkStanding, SinkState};
+use tidegate_core::task::{Owner, TaskState, Work};
+use tidegate_store::{Claims, Reader};
+
+use super::AlertParts;
+use crate::gate::{Gate, GateState};
+use crate::metrics::Metrics;
+use crate::sinks::oldest_after;
+
+/// Most letters that one look reads; a letter holds its event. What is left has no excerpt
+/// until the next look.
+const LETTERS_READ_MAX: usize = 64;
+
+/// Looks at the host.
+#[derive(Debug)]
+pub(super) struct HostObserver {
+    reader: Reader,
+    claims: Claims,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    /// Why the oldest letters were parked, as far as they have been read.
+    excerpts: Mutex<HashMap<TaskId, String>>,
+}
+
+impl HostObserver {
+    pub(super) fn new(parts: &AlertParts) -> Self {
+        Self {
+            reader: parts.reader.clone(),
+            claims: parts.claims.clone(),
+            gate: parts.gate.clone(),
+            metrics: parts.metrics.clone(),
+            excerpts: Mutex::default(),
+        }
+    }
+
+    fn dead(&self) -> Vec<DeadLetters> {
+        let counts = self.reader.dead_counts();
+        let mut excerpts = self.excerpts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = HashMap::with_capacity(counts.len());
+        let mut read = 0;
+        let dead = counts.into_iter().map(|count| {
+            let mut excerpt = excerpts.remove(&count.first);
+            if excerpt.is_none() && read < LETTERS_READ_MAX {
+                read += 1;
+                excerpt = Some(self.why_parked(count.first));
+            }
+            if let Some(excerpt) = &excerpt {
+                seen.insert(count.first, excerpt.clone());
+            }
+            DeadLetters {
+                owner: count.owner,
+                cause: count.cause,
+                count: count.count,
+                oldest: count.oldest,
+                excerpt: excerpt.unwrap_or_default(),
+            }
+        });
+        let dead = dead.collect();
+        *excerpts = seen;
+        dead
+    }
+
+    /// Empty where the letter cannot be read, or has just left.
+    fn why_parked(&self, letter: TaskId) -> String {
+        match self.reader.dead_letter(letter) {
+            Ok(Some(letter)) => match letter.task.state {
+                TaskState::Dead { reason, .. } => cut_text(reason, ALERT_EXCERPT_BYTES_MAX),
+                TaskState::Scheduled { .. } | TaskState::Waiting { .. } => String::new(),
+            },
+            Ok(None) | Err(_) => String::new(),
+        }
+    }
+
+    fn backlog(&self, sinks: &[SinkStanding]) -> Result<Vec<Backlog>, ReadError> {
+        let works = [Work::Map, Work::Partner, Work::Deliver, Work::Alert];
+        let queued = works
+            .into_iter()
+            .flat_map(|work| self.claims.oldest_due_by_owner(work));
+        let mut all: Vec<Backlog> = queued
+            .map(|backlog| Backlog {
+                owner: backlog.owner,
+                oldest: backlog.oldest_due,
+                open: backlog.open,
+            })
+            .collect();
+        for standing in sinks {
+            let owner = Owner::Sink(standing.sink.clone());
+            if is_paused(standing) {
+                // That it is paused says enough.
+                all.retain(|backlog| backlog.owner != owner);
+            } else if let Some(oldest) = oldest_after(&self.reader, standing)? {
+                let after = self.reader.newest_change().get() - standing.cursor.get();
+                match all.iter_mut().find(|backlog| backlog.owner == owner) {
+                    Some(backlog) => {
+                        backlog.oldest = backlog.oldest.min(oldest);
+                        backlog.open = backlog.open.saturating_add(after);
+                    }
+                    None => all.push(Backlog {
+                        owner,
+                        oldest,
+                        open: after,
+                    }),
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Observer for HostObserver {
+    fn observe(&self) -> Result<Observed, ReadError> {
+        let sinks = self.reader.sinks()?;
+        let paused = self.reader.paused()?.into_iter();
+        let gate = self.gate.state();
+        Ok(Observed {
+            dead: self.dead(),
+            backlog: self.backlog(&sinks)?,
+            refusals: self.metrics.refusals().in_a_row(),
+            paused: paused
+                .map(|paused| PausedConnection {
+                    connection: paused.connection,
+                    since: paused.since,
+                    reason: paused.reason,
+                })
+                .collect(),
+            sinks: sinks
+                .into_iter()
+                .map(|SinkStanding { sink, state, .. }| SinkTrouble { sink, state })
+                .collect(),
+            disk_low: matches!(gate, GateState::DiskLow { .. }),
+            latched: match gate {
+                GateState::Latched { reason } => Some(reason),
+                GateState::Open | GateState::DiskLow { .. } | GateState::ShuttingDown => None,
+            },
+        })
+    }
+}
+
+const fn is_paused(standing: &SinkStanding) -> bool {
+    matches!(standing.state, SinkState::Paused { .. })
+}

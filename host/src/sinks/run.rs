@@ -1,0 +1,179 @@
+//! One sink's loop, from its start until it is stopped.
+//!
+//! What is delivered is written down, so nothing is handed over while the gate is not
+//! open: the loop is closed and another one goes on from the durable standing. So it is
+//! after an error, at a growing pace. A loop that has paused its sink ends; resuming
+//! starts another.
+
+use std::time::Duration;
+
+use tidegate_core::errors::chain;
+use tidegate_core::ids::SinkName;
+use tidegate_core::ports::Clock as _;
+use tidegate_core::retry::RetryPolicy;
+use tidegate_core::sink::{SinkFilter, SinkState};
+use tidegate_core::time::Timestamp;
+use tidegate_flow::deliver::{DeliverError, DeliverPorts, SinkLoop};
+use tokio::sync::watch;
+
+use super::SinkParts;
+use super::counted::Counted;
+use crate::gate::GateState;
+use crate::system::SystemClock;
+
+/// How long what is on its way to a receiver may take once the loop is to end.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// The first wait after an error of the loop itself, and the longest.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// A run that lasted so long makes the next wait a first one again.
+const GOOD_RUN: Duration = Duration::from_mins(1);
+
+/// One sink, to be run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) sink: SinkName,
+    pub(super) filter: SinkFilter,
+    pub(super) retry: RetryPolicy,
+    pub(super) outlet: Counted,
+    pub(super) parts: SinkParts,
+}
+
+/// Why a loop was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Stopped,
+    Paused,
+    GateClosed,
+}
+
+impl Run {
+    /// Runs the sink until it is stopped or paused.
+    pub(super) async fn until_stopped(self, mut stop: watch::Receiver<bool>) {
+        let mut wait = WAITS.0;
+        loop {
+            let mut gate = self.parts.gate.watch();
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = opened(&mut gate) => {}
+            }
+            let began = tokio::time::Instant::now();
+            match self.deliver(&mut stop, &mut gate).await {
+                Ok(Left::Stopped) => return,
+                Ok(Left::Paused) => {
+                    tracing::warn!(sink = %self.sink, "a sink is paused until it is resumed");
+                    return;
+                }
+                Ok(Left::GateClosed) => {}
+                Err(error) => {
+                    tracing::error!(sink = %self.sink, error = chain(&error), "the loop of a sink broke off, and begins again");
+                    if began.elapsed() >= GOOD_RUN {
+                        wait = WAITS.0;
+                    }
+                    tokio::select! {
+                        () = stopped(&mut stop) => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    wait = (wait * 2).min(WAITS.1);
+                }
+            }
+        }
+    }
+
+    /// One loop over the standing as it is stored.
+    async fn deliver(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        gate: &mut watch::Receiver<GateState>,
+    ) -> Result<Left, DeliverError> {
+        let parts = &self.parts;
+        // Before anything is read, so that no commit goes unheard.
+        let mut rings = parts.bell.listen();
+        let stored = parts.reader.sink(&self.sink);
+        let stored = stored.map_err(|source| DeliverError::Read {
+            sink: self.sink.clone(),
+            source,
+        })?;
+        let Some(standing) = stored.filter(|standing| !is_paused(&standing.state)) else {
+            return Ok(Left::Paused);
+        };
+        let ports = DeliverPorts {
+            log: &parts.reader,
+            claims: &parts.claims,
+            outlet: &self.outlet,
+            journal: &parts.journal,
+            clock: &SystemClock,
+            chance: &*parts.chance,
+            filter: &self.filter,
+            retry: &self.retry,
+        };
+        let mut sink = SinkLoop::open(standing, ports)?;
+        let left = loop {
+            let due = sink.due();
+            let rest = tokio::select! {
+                biased;
+                () = stopped(stop) => break Left::Stopped,
+                () = closed(gate) => break Left::GateClosed,
+                rest = sink.step() => Some(rest?),
+                () = woken(&mut rings, due) => None,
+            };
+            let Some(rest) = rest else { continue };
+            if is_paused(&sink.standing().state) {
+                return Ok(Left::Paused);
+            }
+            tokio::select! {
+                biased;
+                () = stopped(stop) => break Left::Stopped,
+                () = closed(gate) => break Left::GateClosed,
+                () = woken(&mut rings, rest.due) => {}
+            }
+        };
+        sink.stop();
+        match tokio::time::timeout(COME_BACK_WITHIN, sink.step()).await {
+            Ok(Ok(_)) => {}
+            // Handed over again by the next loop, which receivers are told to expect.
+            Ok(Err(error)) => {
+                tracing::debug!(sink = %self.sink, error = chain(&error), "what had been delivered was not written down");
+            }
+            Err(_) => {
+                tracing::warn!(sink = %self.sink, "a receiver did not answer in time; what was on its way is handed over again")
+            }
+        }
+        Ok(left)
+    }
+}
+
+const fn is_paused(state: &SinkState) -> bool {
+    matches!(state, SinkState::Paused { .. })
+}
+
+/// Resolves when the loop is to end, or nobody is left who could say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn opened(gate: &mut watch::Receiver<GateState>) {
+    // The gate lives as long as the host.
+    let _ = gate.wait_for(|state| *state == GateState::Open).await;
+}
+
+async fn closed(gate: &mut watch::Receiver<GateState>) {
+    let _ = gate.wait_for(|state| *state != GateState::Open).await;
+}
+
+/// Resolves when there may be something new, or then.
+async fn woken(rings: &mut watch::Receiver<u64>, due: Option<Timestamp>) {
+    let timer = async {
+        match due {
+            Some(due) => tokio::time::sleep(due.since(SystemClock.now())).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        rung = rings.changed() => if rung.is_err() {
+            std::future::pending().await
+        },
+        () = timer => {}
+    }
+}
