@@ -48,9 +48,6 @@ struct Waiter {
     _hold: Option<OwnedSemaphorePermit>,
 }
 
-/// Answers of one commit, on their way to those who wait.
-type Answered = Vec<(Waiter, Result<Answer, NotStored>)>;
-
 /// The way into the store, for everyone.
 #[derive(Clone, Debug)]
 pub(crate) struct JournalHandle {
@@ -198,8 +195,7 @@ fn line() -> (mpsc::Sender<Ticket>, mpsc::Receiver<Ticket>) {
     mpsc::channel(COMMIT_QUEUE_MAX + COMPLETIONS_MAX)
 }
 
-/// Starts the thread, and on this runtime the task that delivers its answers. It ends
-/// once every handle is gone and the queue is empty.
+/// Starts the thread. It ends once every handle is gone and the queue is empty.
 pub(crate) fn start(
     committer: Committer,
     reader: Reader,
@@ -213,9 +209,6 @@ pub(crate) fn start(
         gate.clone(),
         listeners.metrics.clone(),
     );
-    // Bounded by what may wait at all: its members keep their permits and connections.
-    let (answers, to_deliver) = mpsc::unbounded_channel();
-    tokio::spawn(deliver(to_deliver));
     let thread = std::thread::Builder::new()
         .name("committer".into())
         .spawn(move || {
@@ -224,7 +217,6 @@ pub(crate) fn start(
                 reader,
                 gate,
                 listeners,
-                answers,
             };
             writer.run(waiting);
         })?;
@@ -236,7 +228,6 @@ struct Writer {
     reader: Reader,
     gate: Arc<Gate>,
     listeners: Listeners,
-    answers: mpsc::UnboundedSender<Answered>,
 }
 
 impl Writer {
@@ -246,7 +237,7 @@ impl Writer {
         while let Some(first) = held.take().or_else(|| waiting.blocking_recv()) {
             let (batch, waiters) = gather(first, &mut waiting, &mut held);
             if matches!(self.gate.state(), GateState::Latched { .. }) {
-                self.refuse(waiters);
+                refuse(waiters);
             } else {
                 self.commit(batch, waiters);
             }
@@ -257,26 +248,20 @@ impl Writer {
         let count = batch.len();
         match self.committer.commit(batch, SystemClock.now()) {
             Ok(results) => {
-                self.answer(waiters.into_iter().zip(results.into_iter().map(Ok)));
+                // Each from here: a task that delivers them saves wake-ups, and costs more
+                // time than they do where the machine is busy.
+                for (waiter, result) in waiters.into_iter().zip(results) {
+                    tell(waiter, Ok(result));
+                }
                 self.publish(count);
             }
             Err(error) => {
                 let reason = chain(&error);
                 tracing::error!(%reason, "the store failed: nothing is acknowledged until the host has restarted");
                 self.gate.latch(reason);
-                self.refuse(waiters);
+                refuse(waiters);
             }
         }
-    }
-
-    fn refuse(&self, waiters: Vec<Waiter>) {
-        let refuse = |waiter| (waiter, Err(NotStored::Latched));
-        self.answer(waiters.into_iter().map(refuse));
-    }
-
-    fn answer(&self, answered: impl Iterator<Item = (Waiter, Result<Answer, NotStored>)>) {
-        // Without the runtime there is nobody left who waits.
-        let _ = self.answers.send(answered.collect());
     }
 
     fn publish(&self, submissions: usize) {
@@ -328,14 +313,9 @@ fn gather(
     (batch, waiters)
 }
 
-/// Delivers the answers of each commit. A task of the runtime does this, because one
-/// wake-up from the committer's thread then serves all of them: those who wait are woken
-/// by a thread that goes on to run them.
-async fn deliver(mut answers: mpsc::UnboundedReceiver<Answered>) {
-    while let Some(answered) = answers.recv().await {
-        for (waiter, result) in answered {
-            tell(waiter, result);
-        }
+fn refuse(waiters: Vec<Waiter>) {
+    for waiter in waiters {
+        tell(waiter, Err(NotStored::Latched));
     }
 }
 
