@@ -27,7 +27,7 @@ use tidegate_core::sink::SinkAdvance;
 use tidegate_store::{Answer, Claims, Committer, Reader, Sealer, Submission};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::gate::{Gate, GateState};
+use crate::gate::{Gate, GateState, LatchOnPanic};
 use crate::metrics::Metrics;
 use crate::system::SystemClock;
 use crate::workers::Bell;
@@ -54,9 +54,6 @@ struct Waiter {
     task: Option<TaskId>,
     _hold: Option<OwnedSemaphorePermit>,
 }
-
-/// Answers of one commit, on their way to those who wait.
-type Answered = Vec<(Waiter, Result<Answer, NotStored>)>;
 
 /// The way into the store, for everyone.
 #[derive(Clone, Debug)]
@@ -228,8 +225,7 @@ fn line() -> (mpsc::Sender<Ticket>, mpsc::Receiver<Ticket>) {
     mpsc::channel(COMMIT_QUEUE_MAX + COMPLETIONS_MAX)
 }
 
-/// Starts the thread, and on this runtime the task that delivers its answers. It ends
-/// once every handle is gone and the queue is empty.
+/// Starts the thread. It ends once every handle is gone and the queue is empty.
 pub(crate) fn start(
     committer: Committer,
     reader: Reader,
@@ -243,9 +239,6 @@ pub(crate) fn start(
         gate.clone(),
         listeners.metrics.clone(),
     );
-    // Bounded by what may wait at all: its members keep their permits and connections.
-    let (answers, to_deliver) = mpsc::unbounded_channel();
-    tokio::spawn(deliver(to_deliver, listeners.claims.clone()));
     let thread = std::thread::Builder::new()
         .name("committer".into())
         .spawn(move || {
@@ -254,7 +247,6 @@ pub(crate) fn start(
                 reader,
                 gate,
                 listeners,
-                answers,
             };
             writer.run(waiting);
         })?;
@@ -266,17 +258,16 @@ struct Writer {
     reader: Reader,
     gate: Arc<Gate>,
     listeners: Listeners,
-    answers: mpsc::UnboundedSender<Answered>,
 }
 
 impl Writer {
     fn run(mut self, mut waiting: mpsc::Receiver<Ticket>) {
-        let _latch = LatchOnPanic(self.gate.clone());
+        let _latch = LatchOnPanic::new(&self.gate, "the committer's thread panicked");
         let mut held = None;
         while let Some(first) = held.take().or_else(|| waiting.blocking_recv()) {
             let (batch, waiters) = gather(first, &mut waiting, &mut held);
             if matches!(self.gate.state(), GateState::Latched { .. }) {
-                self.refuse(waiters);
+                refuse(waiters);
             } else {
                 self.commit(batch, waiters);
             }
@@ -287,26 +278,23 @@ impl Writer {
         let count = batch.len();
         match self.committer.commit(batch, SystemClock.now()) {
             Ok(results) => {
-                self.answer(waiters.into_iter().zip(results.into_iter().map(Ok)));
+                // Each from here: a task that delivers them saves wake-ups, and costs more
+                // time than they do where the machine is busy.
+                for (waiter, result) in waiters.into_iter().zip(results) {
+                    if let Some(task) = tell(waiter, Ok(result)) {
+                        let until = SystemClock.now().plus(REFUSED_REST);
+                        self.listeners.claims.release_later(task, until);
+                    }
+                }
                 self.publish(count);
             }
             Err(error) => {
                 let reason = chain(&error);
                 tracing::error!(%reason, "the store failed: nothing is acknowledged until the host has restarted");
                 self.gate.latch(reason);
-                self.refuse(waiters);
+                refuse(waiters);
             }
         }
-    }
-
-    fn refuse(&self, waiters: Vec<Waiter>) {
-        let refuse = |waiter| (waiter, Err(NotStored::Latched));
-        self.answer(waiters.into_iter().map(refuse));
-    }
-
-    fn answer(&self, answered: impl Iterator<Item = (Waiter, Result<Answer, NotStored>)>) {
-        // Without the runtime there is nobody left who waits.
-        let _ = self.answers.send(answered.collect());
     }
 
     fn publish(&self, submissions: usize) {
@@ -318,18 +306,6 @@ impl Writer {
             moved
         });
         self.listeners.bell.ring();
-    }
-}
-
-/// Without its committer the host can keep nothing: a panic there ends it like a failed
-/// write does, instead of leaving it up and refusing for ever.
-struct LatchOnPanic(Arc<Gate>);
-
-impl Drop for LatchOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.latch("the committer's thread panicked".into());
-        }
     }
 }
 
@@ -358,16 +334,9 @@ fn gather(
     (batch, waiters)
 }
 
-/// Delivers the answers of each commit. A task of the runtime does this, because one
-/// wake-up from the committer's thread then serves all of them: those who wait are woken
-/// by a thread that goes on to run them.
-async fn deliver(mut answers: mpsc::UnboundedReceiver<Answered>, claims: Claims) {
-    while let Some(answered) = answers.recv().await {
-        for (waiter, result) in answered {
-            if let Some(task) = tell(waiter, result) {
-                claims.release_later(task, SystemClock.now().plus(REFUSED_REST));
-            }
-        }
+fn refuse(waiters: Vec<Waiter>) {
+    for waiter in waiters {
+        tell(waiter, Err(NotStored::Latched));
     }
 }
 
@@ -390,174 +359,4 @@ fn tell(waiter: Waiter, result: Result<Answer, NotStored>) -> Option<TaskId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use futures_util::FutureExt as _;
-    use tidegate_core::change::{EntityRef, Operation, ProposedChange};
-    use tidegate_core::event::BodyAuthenticated;
-    use tidegate_core::ids::EventId;
-    use tidegate_core::limits::MIB;
-    use tidegate_core::policy::Policy;
-    use tidegate_core::ports::{End, ReadError};
-    use tidegate_core::task::{Attempt, Task, TaskKind, TaskState};
-    use tidegate_core::time::Timestamp;
-    use tidegate_store::engine::memory::Memory;
-    use tidegate_store::{Marks, Options};
-
-    use super::*;
-
-    /// A handle whose committer does not get to its work.
-    fn unattended() -> (JournalHandle, mpsc::Receiver<Ticket>) {
-        let options = Options {
-            policy: Policy::default(),
-            seed: [7; 16],
-            marks: Marks::default(),
-        };
-        let opened = tidegate_store::open(Arc::new(Memory::new()), options, Timestamp::EPOCH);
-        let sealer = opened.unwrap().committer.sealer();
-        let (queue, waiting) = line();
-        let (gate, metrics) = (Arc::new(Gate::new()), Arc::new(Metrics::new()));
-        (JournalHandle::new(queue, sealer, gate, metrics), waiting)
-    }
-
-    fn event() -> Event {
-        Event {
-            connection: "tide/acme".parse().unwrap(),
-            partner_id: "d-1".into(),
-            received: Timestamp::EPOCH,
-            method: "POST".into(),
-            path: Vec::new(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: Bytes::from_static(b"{}"),
-            body_authenticated: BodyAuthenticated::Full,
-        }
-    }
-
-    /// The end of a mapping to one change with so many bytes of data.
-    fn completion(data_bytes: usize) -> Completion {
-        let kind = TaskKind::Map {
-            event: EventId::new(1),
-            connection: "tide/acme".parse().unwrap(),
-            with: None,
-        };
-        let data = Bytes::from(vec![b'x'; data_bytes]);
-        let change = ProposedChange {
-            entity: EntityRef {
-                kind: "ship".into(),
-                id: "1".into(),
-            },
-            operation: Operation::Upsert,
-            version: None,
-            revision: ProposedChange::content_revision(Some(&data)),
-            occurred: None,
-            data: Some(data),
-        };
-        Completion {
-            task: Task {
-                id: TaskId::new(1),
-                kind,
-                state: TaskState::Scheduled {
-                    attempt: 1,
-                    due: Timestamp::EPOCH,
-                    limited_since: None,
-                },
-            },
-            attempt: Attempt {
-                number: 1,
-                started: Timestamp::EPOCH,
-                took: Duration::ZERO,
-                plugin: None,
-                settings: None,
-                failure: None,
-                stderr: String::new(),
-            },
-            end: End::Mapped {
-                changes: vec![change],
-                fetch: Vec::new(),
-                poll_now: false,
-            },
-        }
-    }
-
-    /// Hands in completions of that size until one has to wait, and counts them.
-    fn completions_that_fit(journal: &JournalHandle, data_bytes: usize) -> usize {
-        let mut fit = 0;
-        while let Some(done) = journal.complete(completion(data_bytes)).now_or_never() {
-            done.unwrap();
-            fit += 1;
-        }
-        fit
-    }
-
-    #[test]
-    fn a_backlog_of_completions_leaves_ingress_its_places() {
-        let (journal, mut waiting) = unattended();
-        assert_eq!(completions_that_fit(&journal, 1), COMPLETIONS_MAX);
-        for place in 0..COMMIT_QUEUE_MAX {
-            let answer = journal.accept(vec![event()]).now_or_never();
-            assert_eq!(answer, None, "place {place} is not there");
-        }
-        let answer = journal.accept(vec![event()]).now_or_never();
-        assert_eq!(answer, Some(Err(NotStored::QueueFull)));
-        drop(waiting.try_recv());
-        assert_eq!(completions_that_fit(&journal, 1), 1, "one was taken");
-    }
-
-    #[test]
-    fn completions_that_wait_are_bounded_by_their_bytes() {
-        let (journal, mut waiting) = unattended();
-        // Each change counts twice: for the log and for the mirror.
-        assert_eq!(completions_that_fit(&journal, 2 * MIB - 1024), 4);
-        while waiting.try_recv().is_ok() {}
-        let alone = COMPLETIONS_BYTES_MAX;
-        assert_eq!(completions_that_fit(&journal, alone), 1, "larger than all");
-    }
-
-    #[test]
-    fn a_request_counts_until_its_ticket_is_gone() {
-        let (journal, mut waiting) = unattended();
-        let memory = Arc::new(Semaphore::new(100));
-        let hold = memory.clone().try_acquire_many_owned(60).unwrap();
-        // The client hangs up while its ticket waits.
-        let answer = journal.holding(hold).accept(vec![event()]).now_or_never();
-        assert_eq!(answer, None);
-        assert_eq!(memory.available_permits(), 40);
-        let ticket = waiting.try_recv().unwrap();
-        let (_, waiters) = gather(ticket, &mut waiting, &mut None);
-        assert_eq!(memory.available_permits(), 40, "it is being committed");
-        for waiter in waiters {
-            assert_eq!(tell(waiter, Err(NotStored::Latched)), None);
-        }
-        assert_eq!(memory.available_permits(), 100);
-    }
-
-    #[test]
-    fn a_task_whose_end_was_refused_is_left_over() {
-        let waiter = || Waiter {
-            task: Some(TaskId::new(7)),
-            ..Waiter::default()
-        };
-        let refused = Answer::Refused(ReadError {
-            what: "its row".into(),
-            source: "torn".into(),
-        });
-        assert_eq!(tell(waiter(), Ok(refused)), Some(TaskId::new(7)));
-        assert_eq!(tell(waiter(), Ok(Answer::Done)), None);
-        assert_eq!(tell(waiter(), Err(NotStored::Latched)), None);
-    }
-
-    #[test]
-    fn a_committer_that_panics_latches_the_gate_and_one_that_ends_does_not() {
-        let gate = Arc::new(Gate::new());
-        drop(LatchOnPanic(gate.clone()));
-        assert_eq!(gate.admits(), Ok(()));
-        let held = gate.clone();
-        let thread = std::thread::spawn(move || {
-            let _latch = LatchOnPanic(held);
-            panic!("as a test");
-        });
-        assert!(thread.join().is_err());
-        assert_eq!(gate.admits(), Err(NotStored::Latched));
-    }
-}
+mod tests;

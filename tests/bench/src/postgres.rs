@@ -83,7 +83,8 @@ impl Postgres {
 
     fn wait_ready(&mut self, data: &Path) -> anyhow::Result<()> {
         let start = Instant::now();
-        while !self.sockets.path().join(".s.PGSQL.5432").exists() {
+        // Its socket is there before it takes connections.
+        while !says_ready(&data.join("cluster/postmaster.pid")) {
             let ended = self.server.try_wait()?;
             ensure!(
                 ended.is_none() && start.elapsed() < READY_WITHIN,
@@ -121,6 +122,14 @@ impl Drop for Postgres {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Whether the server says so in its lock file: the eighth line is its state.
+fn says_ready(lock: &Path) -> bool {
+    fs::read_to_string(lock).is_ok_and(|text| {
+        let state = text.lines().nth(7);
+        state.is_some_and(|state| state.trim() == "ready")
+    })
 }
 
 /// The folder with `initdb` and `postgres`: Debian keeps them out of PATH.
