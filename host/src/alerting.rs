@@ -85,7 +85,7 @@ struct Told {
 /// A configured channel.
 #[derive(Debug)]
 enum Channel {
-    Works(AnyMessenger),
+    Works(Box<AnyMessenger>),
     /// It cannot be built: its notices become dead letters that say so.
     Broken(String),
 }
@@ -141,10 +141,11 @@ impl AlertDesk {
                 rules: channel.rules.clone(),
             });
             let built = match self.parts.outlets.messenger(&channel.kind) {
-                Ok(messenger) => Channel::Works(messenger),
+                Ok(messenger) => Channel::Works(Box::new(messenger)),
                 Err(error) => {
                     let reason = chain(&error);
-                    tracing::error!(channel = %name, %reason, "an alert channel tells nobody");
+                    let kind = channel.kind.code();
+                    tracing::error!(channel = %name, kind, %reason, "an alert channel tells nobody");
                     Channel::Broken(reason)
                 }
             };

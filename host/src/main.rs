@@ -3,6 +3,8 @@
 //! Nothing is decided here but which part of the host a command belongs to.
 
 mod alerting;
+#[cfg(test)]
+mod bed;
 mod cli;
 mod committer;
 mod config;

@@ -219,3 +219,54 @@ fn words(filter: &ReplayFilter) -> String {
         said.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::task::DeadCause;
+
+    use super::*;
+    use crate::bed::{Bed, until};
+
+    fn desk(bed: &Bed) -> Arc<ReplayDesk> {
+        let (reader, journal) = (bed.reader.clone(), bed.journal.clone());
+        Arc::new(ReplayDesk::new(reader, journal, bed.gate.clone()))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replay_takes_what_its_filter_does_and_goes_on_after_a_restart() {
+        let bed = Bed::new();
+        for _ in 0..3 {
+            bed.letter("no such field").await;
+        }
+        bed.change("1").await;
+        let filter = ReplayFilter {
+            cause: Some(DeadCause::PartnerData),
+            ..ReplayFilter::default()
+        };
+        let mode = ReplayMode::default();
+        let first = desk(&bed);
+        let begun = first.begin(filter, mode, "ann", Some("fixed".into()));
+        let begun = begun.await.unwrap();
+        assert_eq!((begun.id.get(), begun.total), (1, 3));
+        let second = first.begin(ReplayFilter::default(), mode, "ann", None);
+        assert_eq!(second.await.unwrap().id.get(), 2);
+        assert_eq!(bed.reader.counts().dead, 3, "nobody carries it out yet");
+
+        // As after a restart: another desk finds both.
+        let running = tokio::spawn(desk(&bed).run());
+        let ended = |run: &ReplayRun| run.ended.is_some();
+        let all_ended = || bed.reader.replays().unwrap().iter().all(ended);
+        until("they have ended", all_ended).await;
+        let runs = bed.reader.replays().unwrap();
+        let counts: Vec<_> = runs.iter().map(|run| (run.queued, run.passed)).collect();
+        // The second one takes the event that was mapped, and what is open is not its.
+        assert_eq!(counts, [(1, 0), (3, 0)]);
+        let counts = bed.reader.counts();
+        assert_eq!((counts.dead, counts.scheduled), (0, 4));
+        let audit = bed.reader.audit(None, 9).unwrap().entries;
+        let first = &audit[1].1;
+        let said = "rpl_0000000000000001: cause partner-data";
+        assert_eq!((first.subject.as_str(), first.count), (said, 3));
+        running.abort();
+    }
+}

@@ -282,3 +282,65 @@ impl Routes for Rules {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+    use tidegate_runtime::{Runtime, RuntimeOptions};
+
+    use super::*;
+    use crate::config::ConfigSource;
+    use crate::plugin_file::{Kept, digest};
+
+    const CONFIG: &str = "[connections.\"tide/acme\"]\n[connectors.tide]\nplugin = \"tide.wasm\"\n";
+
+    fn rules(dir: &TempDir) -> Rules {
+        let file = dir.path().join("tidegate.toml");
+        fs::write(&file, CONFIG).unwrap();
+        let config = ConfigSource::new(Some(file)).load().unwrap();
+        Rules::build(&config, &HashMap::new())
+    }
+
+    #[track_caller]
+    fn check(rules: &Rules, connection: &str, with: Option<PluginDigest>, expect: &str) {
+        let got = match rules.route(&connection.parse().unwrap(), with) {
+            MapRoute::Plugin(..) => "a plugin".to_owned(),
+            MapRoute::NoPlugin => "no plugin".to_owned(),
+            MapRoute::NoConnection => "no connection".to_owned(),
+            MapRoute::Unavailable { reason } => format!("unavailable: {reason}"),
+            MapRoute::VersionGone { reason } => format!("gone: {reason}"),
+        };
+        assert!(got.starts_with(expect), "{got:?} is not {expect:?}");
+    }
+
+    #[test]
+    fn a_version_that_is_named_is_had_from_its_copy_or_gone_with_a_reason() {
+        let dir = TempDir::new().unwrap();
+        let named = Some(digest(b"no component"));
+        check(&rules(&dir), "tide/acme", None, "no plugin");
+        check(&rules(&dir), "tide/other", named, "no connection");
+        let nowhere = "gone: no copies of plugins are kept";
+        check(&rules(&dir), "tide/acme", named, nowhere);
+
+        let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
+        let kept = Kept::new(&dir.path().join("plugins"));
+        let versions = Arc::new(Versions::new(runtime, Some(kept.clone())));
+        let rules = || rules(&dir).with_versions(versions.clone());
+        let unknown = "gone: no copy of it is kept for connector tide";
+        check(&rules(), "tide/acme", named, unknown);
+        let name: ConnectorName = "tide".parse().unwrap();
+        kept.put(&name, digest(b"no component"), b"no component")
+            .unwrap();
+        check(
+            &rules(),
+            "tide/acme",
+            named,
+            "gone: the file is not WebAssembly",
+        );
+        let path = kept.version(&name, digest(b"no component"));
+        fs::write(path, "another").unwrap();
+        check(&rules(), "tide/acme", named, "gone: its copy at ");
+    }
+}

@@ -79,7 +79,7 @@ pub(crate) struct WebhookConfig {
     pub(crate) concurrency: usize,
     /// Longest request.
     pub(crate) timeout: Duration,
-    /// Asks the receiver first whether it wants events (CloudEvents webhooks, section 4).
+    /// Asks the receiver first whether it wants events (`CloudEvents` webhooks, section 4).
     pub(crate) handshake: bool,
 }
 
@@ -258,7 +258,7 @@ fn webhook(
         report.problem(section.at(), section.path(), message);
     }
     let secrets = secret_list(section, "secret", surroundings, report);
-    let url = required(section, "url", report, |text| target_url(text));
+    let url = required(section, "url", report, target_url);
     if let Some(count) = secrets.as_ref().map(Vec::len)
         && !(1..=SECRETS_MAX).contains(&count)
     {

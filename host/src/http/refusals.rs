@@ -219,7 +219,7 @@ mod tests {
             .collect();
         assert_eq!(
             rows,
-            [("github/unknown".into(), 2), ("github/acme".to_owned(), 41)]
+            [("github/unknown".into(), 1), ("github/acme".to_owned(), 42)]
         );
         refusals.verified(&own);
         assert_eq!(refusals.in_a_row().len(), 1);

@@ -15,6 +15,7 @@ use tidegate_core::sink::{SinkFilter, SinkState};
 use tidegate_core::time::Timestamp;
 use tidegate_flow::deliver::{DeliverError, DeliverPorts, SinkLoop};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::SinkParts;
 use super::counted::Counted;
@@ -58,7 +59,7 @@ impl Run {
                 () = stopped(&mut stop) => return,
                 () = opened(&mut gate) => {}
             }
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             match self.deliver(&mut stop, &mut gate).await {
                 Ok(Left::Stopped) => return,
                 Ok(Left::Paused) => {
@@ -73,7 +74,7 @@ impl Run {
                     }
                     tokio::select! {
                         () = stopped(&mut stop) => return,
-                        () = tokio::time::sleep(wait) => {}
+                        () = sleep(wait) => {}
                     }
                     wait = (wait * 2).min(WAITS.1);
                 }
@@ -98,7 +99,7 @@ impl Run {
         let Some(standing) = stored.filter(|standing| !is_paused(&standing.state)) else {
             return Ok(Left::Paused);
         };
-        let ports = DeliverPorts {
+        let world = DeliverPorts {
             log: &parts.reader,
             claims: &parts.claims,
             outlet: &self.outlet,
@@ -108,7 +109,7 @@ impl Run {
             filter: &self.filter,
             retry: &self.retry,
         };
-        let mut sink = SinkLoop::open(standing, ports)?;
+        let mut sink = SinkLoop::open(standing, world)?;
         let left = loop {
             let due = sink.due();
             let rest = tokio::select! {
@@ -130,14 +131,14 @@ impl Run {
             }
         };
         sink.stop();
-        match tokio::time::timeout(COME_BACK_WITHIN, sink.step()).await {
+        match timeout(COME_BACK_WITHIN, sink.step()).await {
             Ok(Ok(_)) => {}
             // Handed over again by the next loop, which receivers are told to expect.
             Ok(Err(error)) => {
                 tracing::debug!(sink = %self.sink, error = chain(&error), "what had been delivered was not written down");
             }
             Err(_) => {
-                tracing::warn!(sink = %self.sink, "a receiver did not answer in time; what was on its way is handed over again")
+                tracing::warn!(sink = %self.sink, "a receiver did not answer in time; what was on its way is handed over again");
             }
         }
         Ok(left)
@@ -164,16 +165,14 @@ async fn closed(gate: &mut watch::Receiver<GateState>) {
 
 /// Resolves when there may be something new, or then.
 async fn woken(rings: &mut watch::Receiver<u64>, due: Option<Timestamp>) {
-    let timer = async {
-        match due {
-            Some(due) => tokio::time::sleep(due.since(SystemClock.now())).await,
-            None => std::future::pending().await,
-        }
+    let rung = async {
+        // The bell lives as long as the host.
+        let _ = rings.changed().await;
     };
-    tokio::select! {
-        rung = rings.changed() => if rung.is_err() {
-            std::future::pending().await
-        },
-        () = timer => {}
+    match due {
+        Some(due) => {
+            let _ = timeout(due.since(SystemClock.now()), rung).await;
+        }
+        None => rung.await,
     }
 }

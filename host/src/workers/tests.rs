@@ -43,6 +43,7 @@ fn workshop(runtime: &Runtime) -> Workshop {
         metrics: Arc::new(Metrics::new()),
         claims: claims.clone(),
     };
+    let _inside = runtime.enter();
     let (journal, _) =
         committer::start(committer, reader.clone(), gate.clone(), listeners).unwrap();
     let config = ConfigSource::new(None).load().unwrap();

@@ -197,6 +197,21 @@ fn a_receiver_behind_the_log_is_given_the_mirror_and_not_paused() {
 }
 
 #[test]
+fn a_receiver_that_takes_its_time_to_say_where_it_stands_is_asked_once() {
+    let world = World::new(&[1], 1);
+    world.receiver_thinks();
+    let mut sink = world.open();
+    // As of a host whose commits make it call again and again.
+    for _ in 0..4 {
+        assert!(poll_some(sink.step(), 1).is_none());
+        if !world.taken().is_empty() {
+            break;
+        }
+    }
+    assert_eq!((world.asked(), world.taken()), (1, vec![1]));
+}
+
+#[test]
 fn a_receiver_that_cannot_say_where_it_stands_counts_as_failing() {
     let world = World::new(&[1], 1);
     world.receiver_is_away(true);

@@ -54,6 +54,10 @@ struct State {
     receiver: Result<Option<u64>, ()>,
     capacity: OutletCapacity,
     hand_overs: usize,
+    /// Whether the receiver takes its time to say where it stands, and how often it was
+    /// asked.
+    thinks: bool,
+    asked: usize,
 }
 
 #[derive(Debug)]
@@ -181,6 +185,8 @@ impl World {
                     concurrency,
                 },
                 hand_overs: 0,
+                thinks: false,
+                asked: 0,
             }),
             filter: SinkFilter::default(),
             retry: RetryPolicy::default(),
@@ -267,6 +273,14 @@ impl World {
 
     pub(super) fn receiver_is_away(&self, away: bool) {
         self.state().receiver = if away { Err(()) } else { Ok(None) };
+    }
+
+    pub(super) fn receiver_thinks(&self) {
+        self.state().thinks = true;
+    }
+
+    pub(super) fn asked(&self) -> usize {
+        self.state().asked
     }
 
     pub(super) fn drop_log_before(&self, seq: u64) {
@@ -356,6 +370,10 @@ impl Outlet for World {
     }
 
     async fn cursor(&self) -> Result<Option<ChangeSeq>, Failure> {
+        self.state().asked += 1;
+        if self.state().thinks {
+            pause().await;
+        }
         let stands = self.state().receiver;
         stands
             .map(|kept| kept.map(ChangeSeq::new))

@@ -1,0 +1,99 @@
+//! The desk over the store in memory, and a channel that is a program.
+
+use tidegate_core::task::DeadCause;
+
+use super::*;
+use crate::bed::{Bed, until};
+
+/// Appends each notice to a file.
+const TOLD: &str = "[alerts.ops]\nkind = \"command\"\n";
+
+fn config(bed: &Bed) -> Config {
+    let file = bed.path("told").display().to_string();
+    bed.config(&format!("{TOLD}command = [\"tee\", \"-a\", \"{file}\"]\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_told_once_with_its_reason_and_a_whole_link() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    desk.configure(&config(&bed));
+    bed.letter("no such field").await;
+    let running = tokio::spawn(desk.run());
+    until("somebody is told", || bed.text("told").contains('\n')).await;
+    until("it has ended", || bed.reader.counts().scheduled == 0).await;
+    let told = bed.text("told");
+    for part in [
+        "\"kind\":\"opened\"",
+        "\"subject\":\"tide/acme partner-data\"",
+        "\"excerpt\":\"no such field\"",
+        "\"link\":\"http://127.0.0.1:8081/dead-letters?",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    assert_eq!(bed.reader.alerts().unwrap().len(), 1);
+    // The second look finds it said.
+    sleep(LOOK_EVERY + LOOK_EVERY / 2).await;
+    assert_eq!(bed.text("told"), told);
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_has_failed_is_told_without_it_and_once() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    desk.configure(&config(&bed));
+    bed.gate.latch("sync failed".into());
+    let running = tokio::spawn(desk.run());
+    until("somebody is told", || bed.text("told").contains('\n')).await;
+    let told = bed.text("told");
+    assert!(
+        told.contains("store-read-only") && told.contains("sync failed"),
+        "{told}"
+    );
+    sleep(LOOK_EVERY + LOOK_EVERY / 2).await;
+    assert_eq!(bed.text("told"), told);
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_cannot_be_built_leaves_a_letter_that_says_why() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    std::fs::write(bed.path("URL"), "hooks").unwrap();
+    desk.configure(&bed.config("[alerts.ops]\nkind = \"slack\"\nurl = \"file:URL\"\n"));
+    bed.letter("no such field").await;
+    let running = tokio::spawn(desk.run());
+    let parked = || {
+        let counts = bed.reader.dead_counts().into_iter();
+        counts
+            .filter(|count| count.cause == DeadCause::AlertChannel)
+            .map(|count| count.first)
+            .next()
+    };
+    until("its notice is parked", || parked().is_some()).await;
+    let letter = bed.reader.dead_letter(parked().unwrap()).unwrap().unwrap();
+    assert!(format!("{:?}", letter.task.state).contains("its URL cannot be used"));
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_signatures_and_low_disk_are_observed() {
+    use tidegate_core::ports::Observer as _;
+    use tidegate_core::signature::Refusal;
+    use tidegate_flow::ingest::Address;
+
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    let address = Address::Connection("tide/acme".parse().unwrap());
+    for _ in 0..3 {
+        bed.metrics
+            .refused(&address, &Refusal::NoKeys, SystemClock.now());
+    }
+    bed.gate.disk(Some(7));
+    let observed = desk.observer.observe().unwrap();
+    assert_eq!(observed.refusals[0].in_a_row, 3);
+    assert!(observed.disk_low && observed.latched.is_none());
+    bed.metrics.refusals().verified(&address);
+    assert_eq!(desk.observer.observe().unwrap().refusals, []);
+}
