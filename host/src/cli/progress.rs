@@ -11,7 +11,7 @@ use super::output::Output;
 const LINE_EVERY: Duration = Duration::from_secs(3);
 
 /// Longest wait for something that does not move.
-const STALL_MAX: Duration = Duration::from_secs(60);
+const STALL_MAX: Duration = Duration::from_mins(1);
 
 /// Something that moves.
 #[derive(Debug)]

@@ -41,6 +41,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
     tidegate replay --connection github/acme --cause plugin-fault --dry-run\n  \
     tidegate replay --cause sink --yes --reason 'their database is back'\n  \
     tidegate replay --plugin sha256:… --from 2026-01-02T00:00:00Z   # what a faulty version mapped")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct ReplayArgs {
     /// Dead letters (tsk_…) and events (evt_…)
     #[arg(

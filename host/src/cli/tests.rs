@@ -177,10 +177,10 @@ ingress   127.0.0.1:8080
 operator  127.0.0.1:8081
 events    9 kept, 2 pending (oldest 2s ago), 0 waiting
           1 dead letter, oldest 1h ago: tidegate dead-letters --cause partner-data
+changes   newest 12
 sink      crm is failing since 1m ago, 7 behind: 503
 replay    rpl_0000000000000001 runs: 4 of 9
 alert     1 dead letter of github/acme (since 1h ago)
-changes   newest 12
 workers   2 map threads
 partners  1 connector, 2 connections
 problem  github: the plugin asks for more

@@ -131,16 +131,7 @@ impl World {
         ));
         let ingress = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let operator = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let facts = Facts {
-            started: SystemClock.now(),
-            ingress: ingress.local_addr().unwrap(),
-            operator: operator.local_addr().unwrap(),
-            engine: "memory",
-            store_dir: None,
-            store_warning: None,
-            map_threads: 1,
-            body_bytes_max: config.ingress.body_bytes_max,
-        };
+        let facts = facts(&config, &ingress, &operator);
         let (ingress_at, operator_at) = (facts.ingress, facts.operator);
         let tokens = Tokens::prepare(&config.operator.tokens, None, true).unwrap();
         let sinks = Arc::new(SinkDesk::new(SinkParts {
@@ -270,6 +261,19 @@ impl World {
     /// Tells the listeners to stop.
     pub(super) fn tell_to_stop(&self) {
         self.stop.send_replace(true);
+    }
+}
+
+fn facts(config: &Config, ingress: &TcpListener, operator: &TcpListener) -> Facts {
+    Facts {
+        started: SystemClock.now(),
+        ingress: ingress.local_addr().unwrap(),
+        operator: operator.local_addr().unwrap(),
+        engine: "memory",
+        store_dir: None,
+        store_warning: None,
+        map_threads: 1,
+        body_bytes_max: config.ingress.body_bytes_max,
     }
 }
 

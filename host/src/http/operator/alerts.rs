@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 use tidegate_core::alert::AlertRecord;
+use tidegate_store::Reader;
 
 use super::Api;
 use super::query::Query;
@@ -11,7 +12,7 @@ use super::view::{Answer, instant, page};
 /// The alerts that stand, by rule and subject. There are few: the store bounds them.
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     Query::read(query.as_deref(), &[])?;
-    let alerts = api.read(|reader| reader.alerts()).await?;
+    let alerts = api.read(Reader::alerts).await?;
     Ok(page::<&str>(alerts.iter().map(alert).collect(), None))
 }
 

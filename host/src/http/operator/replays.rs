@@ -13,7 +13,7 @@ use tidegate_core::audit::AuditEntry;
 use tidegate_core::ids::ReplayId;
 use tidegate_core::replay::{ReplayFilter, ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::task::DeadCause;
-use tidegate_store::{ReplayBatch, Submission};
+use tidegate_store::{Reader, ReplayBatch, Submission};
 
 use super::super::problem::{self, Problem};
 use super::Api;
@@ -65,7 +65,7 @@ pub(super) async fn begin(
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
     let (before, limit) = (query.cursor::<ReplayId>()?, query.limit()?);
-    let mut runs = api.read(|reader| reader.replays()).await?;
+    let mut runs = api.read(Reader::replays).await?;
     runs.retain(|run| before.is_none_or(|before| run.id < before));
     let more = runs.len() > limit;
     runs.truncate(limit);

@@ -69,7 +69,7 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         "workers": { "map_threads": facts.map_threads },
         "connectors": rules.connectors.len(),
         "connections": rules.connections.len(),
-        "problems": problems(host, &gate),
+        "problems": problems(host, &gate, &stored.sinks),
     })))
 }
 
@@ -138,7 +138,7 @@ fn refused(host: &Host, now: Timestamp) -> Vec<Value> {
 
 /// What is wrong with the host, the worst first. A dead letter is wrong with an event and
 /// a refused request with a partner's or a stranger's: they are shown beside this.
-fn problems(host: &Host, gate: &GateState) -> Vec<Value> {
+fn problems(host: &Host, gate: &GateState, sinks: &[SinkView]) -> Vec<Value> {
     let mut problems = Vec::new();
     problems.extend(closed(gate).map(|what| problem(&what, gate_fix(gate))));
     problems.extend(
@@ -155,6 +155,7 @@ fn problems(host: &Host, gate: &GateState) -> Vec<Value> {
     }));
     listed(&mut problems, refused_plugins(host));
     listed(&mut problems, closed_connections(host));
+    listed(&mut problems, unusable_sinks(sinks));
     problems
 }
 
@@ -196,6 +197,20 @@ fn closed_connections(host: &Host) -> Vec<Value> {
         problem(
             &what,
             &format!("correct [connections.\"{id}\"] in the configuration file"),
+        )
+    });
+    told.collect()
+}
+
+/// A sink that fails or rests is shown beside this: that is its receiver's, or a person's.
+fn unusable_sinks(sinks: &[SinkView]) -> Vec<Value> {
+    let unusable = sinks
+        .iter()
+        .filter_map(|sink| Some((&sink.name, sink.problem.as_ref()?)));
+    let told = unusable.map(|(name, why)| {
+        problem(
+            &format!("sink {name} delivers nothing: {why}"),
+            &format!("correct [sinks.{name}] in the configuration file"),
         )
     });
     told.collect()

@@ -1,12 +1,14 @@
 //! Dead letters and replays through the API: what a person sees, what they do about it,
 //! and what is written down of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_core::ports::End;
 use tidegate_core::task::DeadCause;
 
+use super::DOCUMENT;
 use crate::http::world::{CONSUMER, SECRET, World, ask, change, post};
 
 /// A request with a body: path, token, body, status, and the end of the problem's type.
@@ -234,6 +236,30 @@ async fn a_replay_by_filter_counts_first_and_tells_how_far_it_is() {
         &audit["items"][0],
         &[("/reason", json!("mended")), ("/count", json!(3))],
     );
+}
+
+#[tokio::test]
+async fn the_document_has_every_member_of_every_body() {
+    let world = World::new().await;
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let mut bodies = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let pointer = "/post/requestBody/content/application~1json/schema/properties";
+        let Some(members) = methods.pointer(pointer) else {
+            continue;
+        };
+        let path = path.replace(['{', '}'], "");
+        let refused = world.post(&path, "{\"xxxxxxxxxxxx\":1}").await.json();
+        let detail = refused["detail"].as_str().unwrap().to_owned();
+        let (_, taken) = detail
+            .split_once("there are ")
+            .unwrap_or_else(|| panic!("{refused}"));
+        let taken: BTreeSet<_> = taken.split(", ").collect();
+        let documented = members.as_object().unwrap().keys().map(String::as_str);
+        assert_eq!(documented.collect::<BTreeSet<_>>(), taken, "{path}");
+        bodies += 1;
+    }
+    assert_eq!(bodies, 8);
 }
 
 #[tokio::test]
