@@ -109,6 +109,7 @@ impl Run {
             filter: &self.filter,
             retry: &self.retry,
         };
+        let mut said = standing.state.code();
         let mut sink = SinkLoop::open(standing, world)?;
         let left = loop {
             let due = sink.due();
@@ -120,8 +121,13 @@ impl Run {
                 () = woken(&mut rings, due) => None,
             };
             let Some(rest) = rest else { continue };
-            if is_paused(&sink.standing().state) {
+            let state = &sink.standing().state;
+            if is_paused(state) {
                 return Ok(Left::Paused);
+            }
+            if state.code() != said {
+                said = state.code();
+                self.say(state);
             }
             tokio::select! {
                 biased;
@@ -142,6 +148,16 @@ impl Run {
             }
         }
         Ok(left)
+    }
+
+    fn say(&self, state: &SinkState) {
+        match state {
+            SinkState::Running => tracing::info!(sink = %self.sink, "a sink takes changes again"),
+            SinkState::Failing { reason, .. } => {
+                tracing::warn!(sink = %self.sink, reason, "a sink keeps failing: one change at a time is tried until it takes one");
+            }
+            SinkState::Paused { .. } => {}
+        }
     }
 }
 
