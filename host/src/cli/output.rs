@@ -59,8 +59,8 @@ impl Tone {
 pub(crate) struct Output {
     json: bool,
     color: bool,
-    /// A person sits at the terminal to which notes go.
-    attended: bool,
+    /// Notes go to a terminal.
+    on_terminal: bool,
     answer: Box<dyn Write>,
     notes: Box<dyn Write>,
 }
@@ -78,7 +78,7 @@ impl Output {
         Self {
             json,
             color,
-            attended: std::io::stderr().is_terminal() && std::io::stdin().is_terminal(),
+            on_terminal: std::io::stderr().is_terminal(),
             answer: Box::new(std::io::stdout()),
             notes: Box::new(std::io::stderr()),
         }
@@ -89,9 +89,14 @@ impl Output {
         self.json
     }
 
-    /// Whether a person can be asked, and sees what moves.
-    pub(super) const fn attended(&self) -> bool {
-        self.attended
+    /// Whether somebody may see what moves.
+    pub(super) const fn on_terminal(&self) -> bool {
+        self.on_terminal
+    }
+
+    /// Whether somebody can be asked.
+    pub(super) fn attended(&self) -> bool {
+        self.on_terminal && std::io::stdin().is_terminal()
     }
 
     /// Asks the person at the terminal; anything but a yes is a no.
@@ -193,7 +198,7 @@ pub(super) mod capture {
         let output = Output {
             json,
             color: false,
-            attended: false,
+            on_terminal: false,
             answer: Box::new(answer.clone()),
             notes: Box::new(notes.clone()),
         };

@@ -34,9 +34,9 @@ impl Progress {
     pub(super) fn new(what: &'static str, output: &Output) -> Self {
         let shown = if output.json() {
             Shown::Nothing
-        } else if output.attended() {
+        } else if output.on_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec}");
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(what);
             Shown::Bar(bar)

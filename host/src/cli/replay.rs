@@ -27,6 +27,10 @@ use super::view::{number, text};
 /// How often the host is asked how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How much later than a run says that it has ended its last batch may be due: it says so
+/// in the commit that puts it into the queue.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Run dead letters and past events again
 ///
 /// Named ones, or all that a filter takes. An event is mapped again by the plugin version
@@ -235,6 +239,7 @@ impl Standing {
     /// Whether all that was due by then has been tried. What had been stuck before does not
     /// count, so neither does the age alone.
     fn has_drained(&self, by: Option<Timestamp>, before: &Self) -> bool {
+        let by = by.map(|by| by.plus(COMMITTED_WITHIN));
         let later = by.is_some_and(|by| self.oldest.is_none_or(|oldest| oldest > by));
         later || self.pending <= before.pending
     }
@@ -308,8 +313,10 @@ mod tests {
     #[test]
     fn what_a_run_queued_has_drained() {
         check(9, Some(5), Some(10), false);
-        // What is due after its end is retried, or came in since.
-        check(9, Some(11), Some(10), true);
+        // Its last batch is due when it was committed.
+        check(9, Some(11), Some(10), false);
+        // What is due after that is retried, or came in since.
+        check(9, Some(12), Some(10), true);
         check(9, None, Some(10), true);
         // A sink that rested before the replay rests on.
         check(3, Some(1), Some(10), true);
