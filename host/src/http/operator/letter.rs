@@ -183,3 +183,123 @@ fn notice(notice: &Notice) -> Value {
         "since": notice.since.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tidegate_core::change::{Change, Operation, Origin, ProposedChange};
+    use tidegate_core::failure::{Failure, FailureClass};
+    use tidegate_core::ids::TaskId;
+    use tidegate_core::task::{Delivery, Task};
+    use tidegate_core::time::Timestamp;
+
+    use super::*;
+    use crate::config::ConfigSource;
+
+    /// A change that sink `app` did not take.
+    fn delivery(change: Option<Change>) -> DeadLetter {
+        let attempt = Attempt {
+            number: 1,
+            started: Timestamp::EPOCH,
+            took: Duration::from_millis(3),
+            plugin: None,
+            settings: None,
+            failure: Some(Failure::new(FailureClass::Permanent, "HTTP 422")),
+            stderr: String::new(),
+        };
+        let delivery = Delivery {
+            sink: "app".parse().unwrap(),
+            seq: ChangeSeq::new(12),
+            connection: "github/acme".parse().unwrap(),
+            entity: entity(),
+            forced: false,
+        };
+        DeadLetter {
+            task: Task {
+                id: TaskId::new(43),
+                kind: TaskKind::Deliver(delivery),
+                state: TaskState::Dead {
+                    cause: DeadCause::Sink,
+                    reason: "HTTP 422".into(),
+                    at: Timestamp::from_secs(1),
+                },
+            },
+            subject: Subject::Change(change),
+            attempts: vec![attempt],
+        }
+    }
+
+    fn entity() -> EntityRef {
+        EntityRef {
+            kind: "issue".into(),
+            id: "7".into(),
+        }
+    }
+
+    fn change() -> Change {
+        Change {
+            seq: ChangeSeq::new(12),
+            connection: "github/acme".parse().unwrap(),
+            change: ProposedChange {
+                entity: entity(),
+                operation: Operation::Upsert,
+                version: None,
+                revision: "r".into(),
+                occurred: None,
+                data: Some(Bytes::from_static(b"{\"exact\":1.10}")),
+            },
+            origin: Origin::Webhook,
+            event: None,
+            committed: Timestamp::EPOCH,
+        }
+    }
+
+    #[track_caller]
+    fn check(letter: &DeadLetter, expected: &[(&str, Value)]) -> String {
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        let config = ConfigSource::new(Some(empty.path().to_owned())).load();
+        let rules = Rules::build(&config.unwrap(), &HashMap::new());
+        let text = String::from_utf8(whole(letter, &rules).unwrap()).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        for (pointer, value) in expected {
+            assert_eq!(document.pointer(pointer), Some(value), "{pointer}");
+        }
+        text
+    }
+
+    #[test]
+    fn a_delivery_names_its_sink_and_shows_its_change_as_stored() {
+        let text = check(
+            &delivery(Some(change())),
+            &[
+                ("/id", json!("tsk_000000000000002b")),
+                ("/kind", json!("deliver")),
+                ("/sink", json!("app")),
+                ("/channel", Value::Null),
+                ("/event", Value::Null),
+                ("/change", json!("12")),
+                ("/entity", json!({"kind": "issue", "id": "7"})),
+                ("/attempts/0/error", json!("HTTP 422")),
+                ("/about/operation", json!("upsert")),
+                ("/fix", json!(fix(DeadCause::Sink))),
+            ],
+        );
+        assert!(text.contains("\"data\":{\"exact\":1.10}"), "{text}");
+    }
+
+    #[test]
+    fn a_change_that_is_not_kept_is_null() {
+        check(&delivery(None), &[("/about", Value::Null)]);
+    }
+
+    #[test]
+    fn causes_are_known_by_their_codes() {
+        for known in DeadCause::ALL {
+            assert_eq!(cause(known.code()), Ok(known));
+        }
+        assert!(cause("fate").unwrap_err().contains("partner-data"));
+    }
+}
