@@ -1,7 +1,7 @@
 //! What a notice says, for machines and for people.
 
 use serde_json::{Value, json};
-use tidegate_core::alert::{Notice, NoticeKind};
+use tidegate_core::alert::Notice;
 
 /// Everything, as JSON.
 pub(super) fn document(notice: &Notice, operator_url: &str) -> Value {
@@ -21,14 +21,4 @@ pub(super) fn document(notice: &Notice, operator_url: &str) -> Value {
 /// Where to look, whole.
 pub(super) fn link(notice: &Notice, operator_url: &str) -> String {
     format!("{}{}", operator_url.trim_end_matches('/'), notice.link)
-}
-
-/// One line that says whether it begins, goes on or is over.
-pub(super) fn headline(notice: &Notice) -> String {
-    let summary = &notice.summary;
-    match notice.kind {
-        NoticeKind::Opened => summary.clone(),
-        NoticeKind::Repeated => format!("still: {summary}"),
-        NoticeKind::Over => format!("over: {summary}"),
-    }
 }

@@ -12,7 +12,7 @@ use tidegate_core::ports::{Clock, Messenger};
 use tidegate_core::signature::Secret;
 use tidegate_egress::{Egress, HeaderMap, InvalidUrl, Url};
 
-use super::notice::{document, headline, link};
+use super::notice::{document, link};
 use super::post;
 
 /// Longest key and summary that are taken.
@@ -57,7 +57,7 @@ impl PagerDutyChannel {
         if notice.kind == NoticeKind::Over {
             return json!({"routing_key": key, "event_action": "resolve", "dedup_key": dedup});
         }
-        let summary: String = headline(notice).chars().take(SUMMARY_CHARS_MAX).collect();
+        let summary: String = notice.summary.chars().take(SUMMARY_CHARS_MAX).collect();
         json!({
             "routing_key": key,
             "event_action": "trigger",

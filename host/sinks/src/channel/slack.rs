@@ -10,7 +10,7 @@ use tidegate_core::failure::Failure;
 use tidegate_core::ports::{Clock, Messenger};
 use tidegate_egress::{Egress, HeaderMap, Url};
 
-use super::notice::{headline, link};
+use super::notice::link;
 use super::post;
 
 /// Longest text of a block; Slack takes 3,000 characters.
@@ -46,7 +46,7 @@ impl fmt::Debug for SlackChannel {
 
 impl Messenger for SlackChannel {
     async fn send(&self, notice: &Notice) -> Result<(), Failure> {
-        let title = escaped(&headline(notice));
+        let title = escaped(&notice.summary);
         let (rule, subject) = (notice.key.rule.code(), escaped(&notice.key.subject));
         let mut text = format!("*{title}*\n{rule}: {subject}");
         if !notice.excerpt.is_empty() {
