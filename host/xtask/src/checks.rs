@@ -16,12 +16,23 @@ pub(crate) fn run() -> Result<(), Problem> {
     });
     if toolchain {
         let octokit = steps.prepare("octokit replay: node and npm packages", install::octokit);
-        let postgres = steps.prepare("bench baseline: PostgreSQL", install::postgres);
+        let svix = steps.prepare("receiver on svix: npm packages", install::svix);
+        let python = steps.prepare(
+            "receiver on standardwebhooks and cloudevents: PyPI packages",
+            install::standardwebhooks,
+        );
+        let postgres = steps.prepare("PostgreSQL", install::postgres);
+        let there = [
+            ("octokit", octokit.is_some()),
+            ("svix", svix.is_some()),
+            ("standardwebhooks", python.is_some()),
+            ("postgres", postgres.is_some()),
+        ];
         check_sources(&mut steps);
         if steps.need("the GitHub plugin, for wasm32-wasip2", build_plugin)
             && steps.need("release binaries", build_release)
         {
-            steps.check("tests", || test(octokit.is_some(), postgres.is_some()));
+            steps.check("tests", || test(&there));
         }
     }
     steps.conclude()
@@ -49,7 +60,7 @@ fn check_sources(steps: &mut Steps) {
 }
 
 /// All tests, but for those whose needs are missing: they have its name in theirs.
-fn test(octokit: bool, postgres: bool) -> Result<(), Problem> {
+fn test(there: &[(&str, bool)]) -> Result<(), Problem> {
     let mut tests = cargo([
         "test",
         "--workspace",
@@ -57,7 +68,7 @@ fn test(octokit: bool, postgres: bool) -> Result<(), Problem> {
         "--no-fail-fast",
         "--",
     ]);
-    for (name, is_there) in [("octokit", octokit), ("postgres", postgres)] {
+    for (name, is_there) in there {
         if !is_there {
             tests.args(["--skip", name]);
         }

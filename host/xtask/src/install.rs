@@ -1,5 +1,5 @@
 //! What is needed and missing, installed: by rustup, by apt where this is root, by npm
-//! into a folder of the project's own.
+//! and pip into folders of the project's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,15 +63,26 @@ pub(crate) fn postgres() -> Result<(), Problem> {
     debian_packages(&["postgresql"])
 }
 
-/// GitHub's own payloads and signing, from npm, at the versions of the lock file.
+/// GitHub's own payloads and signing, from npm.
 pub(crate) fn octokit() -> Result<PathBuf, Problem> {
+    npm("octokit", "sign.mjs")
+}
+
+/// A receiver of webhooks on Svix's library, from npm.
+pub(crate) fn svix() -> Result<PathBuf, Problem> {
+    npm("receivers", "receive.mjs")
+}
+
+/// What a folder of `tests/partners` asks for, at the versions of its lock file, with a
+/// script beside it: node looks for packages from there.
+fn npm(name: &str, script: &str) -> Result<PathBuf, Problem> {
     if !answers(command("node").arg("--version")) || !answers(command("npm").arg("--version")) {
         debian_packages(&["nodejs", "npm"])?;
     }
-    let from = project::root().join("tests/partners/octokit");
-    let into = project::tools().join("octokit");
+    let from = project::root().join("tests/partners").join(name);
+    let into = project::tools().join(name);
     fs::create_dir_all(&into).map_err(|error| format!("{}: {error}", into.display()))?;
-    for file in ["package.json", "package-lock.json", "sign.mjs"] {
+    for file in ["package.json", "package-lock.json", script] {
         let copied = fs::copy(from.join(file), into.join(file));
         copied.map_err(|error| format!("could not copy {file}: {error}"))?;
     }
@@ -87,6 +98,29 @@ pub(crate) fn octokit() -> Result<PathBuf, Problem> {
             .args(quiet)
             .arg("--prefix")
             .arg(&into),
+    )?;
+    Ok(into)
+}
+
+/// A Python with the packages `standardwebhooks` and `cloudevents`.
+pub(crate) fn standardwebhooks() -> Result<PathBuf, Problem> {
+    let into = project::tools().join("receivers-python");
+    let environment = |into: &Path| {
+        let mut python = command("python3");
+        python.args(["-m", "venv"]).arg(into);
+        python
+    };
+    // Debian's Python has no `venv` that works unless it is asked for.
+    if !answers(environment(&into)) {
+        debian_packages(&["python3", "python3-venv"])?;
+        succeed(&mut environment(&into))?;
+    }
+    let quiet = ["--quiet", "--disable-pip-version-check", "--no-input"];
+    succeed(
+        command(into.join("bin/python"))
+            .args(["-m", "pip", "install"])
+            .args(quiet)
+            .args(["--requirement", "tests/partners/receivers/requirements.txt"]),
     )?;
     Ok(into)
 }

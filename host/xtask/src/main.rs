@@ -29,7 +29,8 @@ usage: cargo xtask COMMAND
   bench map [--json]       microseconds per mapped event, native and sandboxed
   bench latency [--json]   from the 200 to the change being visible to a reader
 
-  sim kill9 [--rounds N]   kill -9 under load, again and again; what was promised holds
+  sim kill9 [--rounds N] [--sinks]
+                           kill -9 under load, again and again; what was promised holds
   sim powercut [--rounds N] [--engine embedded|sled]
                            cut the power under load; only what was synced is left
   sim full-disk            run the disk full; nothing is acknowledged that is not kept

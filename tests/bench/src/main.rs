@@ -13,11 +13,11 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use tidegate_e2e::postgres;
 
 mod baseline;
 mod ingest;
 mod latency;
-mod postgres;
 mod server;
 mod usage;
 

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
-use crate::http;
+pub use crate::operator::Operator;
 
 /// The webhook secret of every host here.
 pub const SECRET: &str = "it is not secret that this is a test";
@@ -138,6 +137,20 @@ impl Site {
             self.plugin().display(),
             self.folder.join("webhook-secret").display(),
         )
+    }
+
+    /// Adds sections to the configuration. A host that runs reads them by itself, if late.
+    pub fn configure(&self, sections: &str) -> anyhow::Result<()> {
+        let mut file = File::options().append(true).open(self.config())?;
+        file.write_all(format!("\n{sections}").as_bytes())?;
+        Ok(())
+    }
+
+    /// Keeps a secret in a file that only its owner can read, and gives the reference.
+    pub fn keep_secret(&self, name: &str, secret: &str) -> anyhow::Result<String> {
+        let path = self.folder.join(name);
+        write_private(&path, secret)?;
+        Ok(format!("file:{}", path.display()))
     }
 
     /// The configuration file.
@@ -301,102 +314,6 @@ impl Drop for Host {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The operator API of a site.
-#[derive(Clone, Debug)]
-pub struct Operator {
-    /// Where it listens.
-    pub address: SocketAddr,
-    token_file: PathBuf,
-}
-
-impl Operator {
-    /// The operator API at that address, of a host that keeps its token in that file.
-    pub const fn new(address: SocketAddr, token_file: PathBuf) -> Self {
-        Self {
-            address,
-            token_file,
-        }
-    }
-
-    /// The token that the host made at its first start.
-    pub fn token(&self) -> anyhow::Result<String> {
-        let token = fs::read_to_string(&self.token_file)
-            .with_context(|| format!("could not read {}", self.token_file.display()))?;
-        Ok(token.trim().to_owned())
-    }
-
-    /// A GET that must be answered 200 with JSON.
-    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let answer = http::get(self.address, path, &self.token()?)?;
-        ensure!(
-            answer.status == 200,
-            "GET {path}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        answer.json()
-    }
-
-    /// All events, newest first.
-    pub fn events(&self) -> anyhow::Result<Vec<Value>> {
-        let mut events = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page = self.get(&format!("/v1/events?limit=1000{cursor}"))?;
-            let items = page["items"].as_array().context("events without items")?;
-            events.extend(items.iter().cloned());
-            match page["next"].as_str() {
-                Some(next) if !items.is_empty() => cursor = format!("&cursor={next}"),
-                _ => return Ok(events),
-            }
-        }
-    }
-
-    /// The whole change log, oldest first.
-    pub fn changes(&self) -> anyhow::Result<Vec<Value>> {
-        let mut changes: Vec<Value> = Vec::new();
-        let mut since = "0".to_owned();
-        loop {
-            let page = self.get(&format!("/v1/changes?limit=1000&since={since}"))?;
-            let items = page["changes"]
-                .as_array()
-                .context("no changes in the page")?;
-            if items.is_empty() {
-                return Ok(changes);
-            }
-            changes.extend(items.iter().cloned());
-            page["next"]
-                .as_str()
-                .context("page without next")?
-                .clone_into(&mut since);
-        }
-    }
-
-    /// How many events are still to be mapped.
-    pub fn pending(&self) -> anyhow::Result<u64> {
-        let status = self.get("/v1/status")?;
-        status["events"]["pending"]
-            .as_u64()
-            .with_context(|| format!("status without events.pending: {status}"))
-    }
-
-    /// Waits until no event is to be mapped.
-    pub fn wait_until_mapped(&self, within: Duration) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            let pending = self.pending()?;
-            if pending == 0 {
-                return Ok(());
-            }
-            ensure!(
-                start.elapsed() < within,
-                "{pending} events are still to be mapped after {within:?}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! Every event names an entity of its own. What was answered 200 must be in the change
 //! log exactly once; what was in flight when the host died is sent again, as a partner
 //! would, and must be there once too. A reader that follows all the while must miss and
-//! repeat nothing.
+//! repeat nothing. With sinks attached, each of them must have it too, after every restart
+//! and in the end exactly, and what was left to deliver must move again at once.
 //!
 //! Some rounds kill a host while it starts. Never two in a row: a task found running at
 //! three starts in a row is parked on purpose.
@@ -15,15 +16,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use crate::follow::{Follower, Seen, check_gapless_and_once, seq_and_entity};
-use crate::host::{Operator, Options, PATH, SECRET, Site};
+use crate::host::{Host, Operator, Options, PATH, SECRET, Site};
 use crate::load::{self, Load, Pace};
 use crate::requests::{Requests, entity_id};
 use crate::seed::Seed;
+use crate::sinks::Sinks;
 
 /// Longest wait, once the killing is over, until all is mapped and read.
 const SETTLED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Longest time from a start, recovery included, to the first delivery of what a killed
+/// host had left.
+const MOVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What to do.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +41,8 @@ pub struct Plan {
     pub seed: u64,
     /// The host's options.
     pub options: Options,
+    /// Whether a receiver, a file and a database are given the changes.
+    pub sinks: bool,
 }
 
 /// What was done, where all of it held.
@@ -51,6 +60,12 @@ pub struct Report {
     pub streams: usize,
     /// Longest start, recovery included.
     pub slowest_start: Duration,
+    /// Restarts at which something was left to deliver.
+    pub left_to_deliver: u32,
+    /// Longest time from such a start to its first delivery.
+    pub slowest_delivery: Duration,
+    /// Changes that the receiver was given again.
+    pub delivered_again: usize,
 }
 
 /// Runs the plan in that folder, which must be empty.
@@ -60,9 +75,11 @@ pub fn run(
     progress: &mut dyn FnMut(&Report),
 ) -> anyhow::Result<Report> {
     let site = Site::new(folder, plan.options)?;
+    let sinks = plan.sinks.then(|| Sinks::attach(&site, folder));
     let follower = Follower::start(site.operator());
     let mut story = Story {
         site,
+        sinks: sinks.transpose()?,
         chance: Seed::new(plan.seed),
         report: Report::default(),
         answered: HashSet::new(),
@@ -82,6 +99,7 @@ pub fn run(
 
 struct Story {
     site: Site,
+    sinks: Option<Sinks>,
     chance: Seed,
     report: Report,
     answered: HashSet<usize>,
@@ -107,9 +125,7 @@ impl Story {
         numbers.extend(self.report.events..self.report.events + fresh);
         let requests = Requests::pull_requests(numbers.iter().copied(), PATH, SECRET);
 
-        let started = Instant::now();
-        let host = self.site.start()?;
-        self.report.slowest_start = self.report.slowest_start.max(started.elapsed());
+        let host = self.start()?;
         let load = Load {
             address: self.site.ingress(),
             connections: usize::try_from(connections)?,
@@ -133,6 +149,29 @@ impl Story {
         })?;
         self.report.kills += 1;
         self.count(&numbers, &outcomes)
+    }
+
+    /// Starts a host, and waits until its sinks have what was acknowledged before.
+    fn start(&mut self) -> anyhow::Result<Host> {
+        let sinks = self.sinks.as_ref();
+        let behind = sinks.map_or(0, |sinks| sinks.behind(&self.answered));
+        let started = Instant::now();
+        let host = self.site.start()?;
+        self.report.slowest_start = self.report.slowest_start.max(started.elapsed());
+        let Some(sinks) = &mut self.sinks else {
+            return Ok(host);
+        };
+        if behind > 0 {
+            let first = sinks.first(SETTLED_WITHIN)?.duration_since(started);
+            ensure!(
+                first <= MOVES_WITHIN,
+                "the first delivery came after {first:?}"
+            );
+            self.report.left_to_deliver += 1;
+            self.report.slowest_delivery = self.report.slowest_delivery.max(first);
+        }
+        sinks.wait_for(&self.answered, SETTLED_WITHIN)?;
+        Ok(host)
     }
 
     /// Sorts what was sent into answered and not.
@@ -165,7 +204,7 @@ impl Story {
 
     /// Sends what is still open, waits until all is mapped, and compares.
     fn settle(mut self, follower: Follower) -> anyhow::Result<Report> {
-        let host = self.site.start()?;
+        let host = self.start()?;
         let numbers = std::mem::take(&mut self.unanswered);
         let requests = Requests::pull_requests(numbers.iter().copied(), PATH, SECRET);
         let load = Load {
@@ -189,14 +228,22 @@ impl Story {
         host.operator().wait_until_mapped(SETTLED_WITHIN)?;
         follower.wait_for(self.answered.len(), SETTLED_WITHIN)?;
         self.report.streams = follower.streams();
-        compare(&self.answered, &follower.finish(), host.operator())?;
+        let logged = compare(&self.answered, &follower.finish(), host.operator())?;
+        if let Some(sinks) = &mut self.sinks {
+            sinks.wait_for(&self.answered, SETTLED_WITHIN)?;
+            self.report.delivered_again = sinks.compare(host.operator(), &logged)?;
+        }
         ensure!(host.stop()?.success(), "the last host did not end cleanly");
         Ok(self.report)
     }
 }
 
-/// Answered, stored, logged and followed must be the same set, each once.
-fn compare(answered: &HashSet<usize>, seen: &[Seen], operator: &Operator) -> anyhow::Result<()> {
+/// Answered, stored, logged and followed must be the same set, each once. Gives the log.
+fn compare(
+    answered: &HashSet<usize>,
+    seen: &[Seen],
+    operator: &Operator,
+) -> anyhow::Result<Vec<Value>> {
     let followed = check_gapless_and_once(seen)?;
     for number in answered {
         let id = entity_id(*number);
@@ -236,5 +283,5 @@ fn compare(answered: &HashSet<usize>, seen: &[Seen], operator: &Operator) -> any
     for event in &events {
         ensure!(event["state"] == "mapped", "not mapped: {event}");
     }
-    Ok(())
+    Ok(logged)
 }

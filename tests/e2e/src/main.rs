@@ -50,6 +50,9 @@ enum Command {
         /// On sled instead of the default engine.
         #[arg(long)]
         sled: bool,
+        /// With a receiver, a file and a PostgreSQL database that are given the changes.
+        #[arg(long)]
+        sinks: bool,
     },
     /// Cuts the power under load: what was synced is all that is left.
     Powercut {
@@ -105,7 +108,28 @@ fn main() -> anyhow::Result<()> {
             };
             play::run(&plan, &mut std::io::stdout())
         }
-        Command::Kill9 { rounds, seed, sled } => kill(rounds, seed, sled),
+        Command::Kill9 {
+            rounds,
+            seed,
+            sled,
+            sinks,
+        } => {
+            let engine = if sled {
+                host::Engine::Sled
+            } else {
+                host::Engine::Fjall
+            };
+            let options = host::Options {
+                engine,
+                mapping: true,
+            };
+            kill(&kill9::Plan {
+                rounds,
+                seed,
+                options,
+                sinks,
+            })
+        }
         Command::Powercut {
             rounds,
             seed,
@@ -149,23 +173,10 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-fn kill(rounds: u32, seed: u64, on_sled: bool) -> anyhow::Result<()> {
-    let engine = if on_sled {
-        host::Engine::Sled
-    } else {
-        host::Engine::Fjall
-    };
-    let options = host::Options {
-        engine,
-        mapping: true,
-    };
-    let plan = kill9::Plan {
-        rounds,
-        seed,
-        options,
-    };
+fn kill(plan: &kill9::Plan) -> anyhow::Result<()> {
+    let (rounds, seed) = (plan.rounds, plan.seed);
     println!("killing a host {rounds} times under load, seed {seed}");
-    let report = kill9::run(&plan, folder()?.path(), &mut |report| {
+    let report = kill9::run(plan, folder()?.path(), &mut |report| {
         println!(
             "kill {:>3}: {} events so far, {} sent again, slowest start {:.1?}",
             report.kills, report.events, report.sent_again, report.slowest_start
@@ -175,6 +186,12 @@ fn kill(rounds: u32, seed: u64, on_sled: bool) -> anyhow::Result<()> {
         "{} kills under load and {} while starting: {} events answered 200, each once in the change log; {} were in flight at a kill and sent again; the reader opened {} streams, missed none and repeated none",
         report.kills, report.kills_while_starting, report.events, report.sent_again, report.streams
     );
+    if plan.sinks {
+        println!(
+            "receiver, file and database have each event as the mirror has it: {} changes came to the receiver again, none twice to the file, none was applied twice; of {} starts with something left to deliver the slowest moved after {:.1?}",
+            report.delivered_again, report.left_to_deliver, report.slowest_delivery
+        );
+    }
     Ok(())
 }
 

@@ -18,10 +18,24 @@ fn kill_9_under_load_keeps_every_promise() {
         rounds: 8,
         seed: 20_260_301,
         options: PLAIN,
+        sinks: false,
     };
     let report = kill9::run(&plan, folder().path(), &mut |_| {}).unwrap();
     assert_eq!((report.kills, report.kills_while_starting), (8, 2));
     assert!(report.events > 500, "{report:?}");
+}
+
+#[test]
+fn kill_9_with_sinks_one_of_them_postgres_keeps_every_promise() {
+    let plan = Plan {
+        rounds: 5,
+        seed: 20_260_303,
+        options: PLAIN,
+        sinks: true,
+    };
+    let report = kill9::run(&plan, folder().path(), &mut |_| {}).unwrap();
+    assert_eq!((report.kills, report.kills_while_starting), (5, 1));
+    assert!(report.left_to_deliver > 0, "{report:?}");
 }
 
 #[test]
@@ -30,6 +44,7 @@ fn kill_9_on_sled_keeps_every_promise() {
         rounds: 3,
         seed: 20_260_302,
         options: ON_SLED,
+        sinks: false,
     };
     kill9::run(&plan, folder().path(), &mut |_| {}).unwrap();
 }

@@ -5,6 +5,8 @@
 
 // `cfg(test)` tells clippy that helpers here are test code; it always holds.
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod changes;
@@ -13,7 +15,11 @@ mod commands;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod corrected;
+#[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod dead_letters;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
@@ -23,6 +29,10 @@ mod player;
 #[cfg(test)]
 mod plugin_file;
 #[cfg(test)]
+mod receivers;
+#[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod sink_answers;
 #[cfg(test)]
 mod support;

@@ -1,11 +1,12 @@
 //! A site for one test, and what most tests say to it.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tidegate_e2e::host::{Host, Operator, Options, PATH, PLAIN, SECRET, Site};
+use tidegate_e2e::host::{self, Host, Operator, Options, PATH, PLAIN, SECRET, Site};
 use tidegate_e2e::http::{self, Answer};
 use tidegate_e2e::requests::{JSON, Signer, Webhook};
 
@@ -35,8 +36,14 @@ impl Running {
     }
 
     pub(crate) fn start_with(options: Options) -> Self {
+        Self::start_after(options, |_| {})
+    }
+
+    /// A host whose site is prepared further before it starts.
+    pub(crate) fn start_after(options: Options, prepare: impl FnOnce(&Site)) -> Self {
         let folder = folder();
         let site = Site::new(folder.path(), options).unwrap();
+        prepare(&site);
         let host = site.start().unwrap();
         Self {
             site,
@@ -47,6 +54,16 @@ impl Running {
 
     pub(crate) fn operator(&self) -> &Operator {
         self.host.operator()
+    }
+
+    /// The command line, against this host.
+    pub(crate) fn tidegate(&self, arguments: &[&str]) -> Command {
+        tidegate(&self.site, arguments)
+    }
+
+    /// What a command says on stdout; it has to end well.
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
+        said(&self.site, arguments)
     }
 
     /// One exchange with the ingress.
@@ -75,6 +92,48 @@ impl Running {
         assert_eq!(events.len(), 1, "{events:?}");
         events.pop().unwrap()
     }
+}
+
+/// The command line, against whatever host runs there.
+pub(crate) fn tidegate(site: &Site, arguments: &[&str]) -> Command {
+    let mut command = Command::new(host::binary().unwrap());
+    command.arg("--config").arg(site.config()).args(arguments);
+    command
+}
+
+/// What a command says on stdout; it has to end well.
+pub(crate) fn said(site: &Site, arguments: &[&str]) -> String {
+    let output = tidegate(site, arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks again and again until something holds.
+#[track_caller]
+pub(crate) fn wait_until(within: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A plugin in which a text stands for another of the same length, everywhere.
+pub(crate) fn patched(plugin: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    assert_eq!(from.len(), to.len());
+    let mut bytes = plugin.to_vec();
+    let mut replaced = 0;
+    for at in 0..=bytes.len() - from.len() {
+        let slot = &mut bytes[at..at + from.len()];
+        if slot == from {
+            slot.copy_from_slice(to);
+            replaced += 1;
+        }
+    }
+    assert!(replaced > 0, "the plugin holds no {from:?}");
+    bytes
 }
 
 /// The bytes of a signed webhook.

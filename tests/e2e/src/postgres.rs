@@ -1,9 +1,8 @@
-//! A PostgreSQL server of the bench's own: found on the machine, started in a folder of
-//! its own on a socket of its own, ended with the bench.
+//! A PostgreSQL server of a run's own: found on the machine, started in a folder of its
+//! own on a socket of its own, ended with the run.
 //!
 //! It keeps its durability defaults (fsync and `synchronous_commit` on), since that is
-//! what it is compared by, and gets memory and log space so that no checkpoint falls
-//! into a measurement.
+//! what it is compared by.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -15,29 +14,42 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
+use tokio_postgres::SimpleQueryMessage;
 
-const SETTINGS: [&str; 6] = [
-    "listen_addresses=",
-    "max_connections=100",
+/// What a server to be measured gets: memory and log space, so that no checkpoint falls
+/// into a measurement.
+const MEASURED: [&str; 4] = [
     "shared_buffers=1GB",
     "max_wal_size=8GB",
     "checkpoint_timeout=30min",
     "default_toast_compression=lz4",
 ];
 
+/// What every server gets: only its socket, and room for a pool.
+const SETTINGS: [&str; 2] = ["listen_addresses=", "max_connections=100"];
+
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running server.
 #[derive(Debug)]
-pub(crate) struct Postgres {
+pub struct Postgres {
     server: Child,
     sockets: TempDir,
 }
 
 impl Postgres {
-    /// Creates a cluster in that folder and starts it.
-    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Creates a cluster in that folder and starts it, to be measured.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::with_settings(folder, &MEASURED)
+    }
+
+    /// The same with what it takes by itself, which is little memory.
+    pub fn small(folder: &Path) -> anyhow::Result<Self> {
+        Self::with_settings(folder, &[])
+    }
+
+    fn with_settings(folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         let programs = programs()?;
         let user = User::who_may_run_it()?;
         let data = folder.join("postgres");
@@ -67,7 +79,7 @@ impl Postgres {
         );
         let mut server = user.command(&programs.join("postgres"), &data);
         server.arg("-D").arg("cluster");
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(settings) {
             server.arg("-c").arg(setting);
         }
         server.arg("-c").arg(format!(
@@ -83,8 +95,11 @@ impl Postgres {
 
     fn wait_ready(&mut self, data: &Path) -> anyhow::Result<()> {
         let start = Instant::now();
-        // Its socket is there before it takes connections.
-        while !says_ready(&data.join("cluster/postmaster.pid")) {
+        let status = data.join("cluster/postmaster.pid");
+        // The socket is there before the server takes connections; this line says that it
+        // does.
+        let ready = |text: String| text.lines().any(|line| line.trim_end() == "ready");
+        while !fs::read_to_string(&status).is_ok_and(ready) {
             let ended = self.server.try_wait()?;
             ensure!(
                 ended.is_none() && start.elapsed() < READY_WITHIN,
@@ -97,13 +112,38 @@ impl Postgres {
     }
 
     /// What a client connects with.
-    pub(crate) fn database(&self) -> String {
+    pub fn database(&self) -> String {
         let sockets = self.sockets.path().display();
         format!("host={sockets} user=tidegate dbname=postgres")
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.server.id()
+    }
+
+    /// What it answers to that: a row a line, a tab between two columns.
+    pub fn ask(&self, sql: &str) -> anyhow::Result<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let rows = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.database(), tokio_postgres::NoTls).await?;
+            // Ends with its client.
+            tokio::spawn(connection);
+            client.simple_query(sql).await
+        });
+        let rows = rows.with_context(|| format!("could not ask PostgreSQL: {sql}"))?;
+        let mut said = String::new();
+        for row in rows {
+            if let SimpleQueryMessage::Row(row) = row {
+                let columns = (0..row.len()).map(|column| row.get(column).unwrap_or(""));
+                said += &columns.collect::<Vec<_>>().join("\t");
+                said.push('\n');
+            }
+        }
+        Ok(said)
     }
 }
 
@@ -122,14 +162,6 @@ impl Drop for Postgres {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// Whether the server says so in its lock file: the eighth line is its state.
-fn says_ready(lock: &Path) -> bool {
-    fs::read_to_string(lock).is_ok_and(|text| {
-        let state = text.lines().nth(7);
-        state.is_some_and(|state| state.trim() == "ready")
-    })
 }
 
 /// The folder with `initdb` and `postgres`: Debian keeps them out of PATH.
