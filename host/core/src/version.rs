@@ -149,11 +149,9 @@ fn tie(standing: &Standing, content: &Content, from: Provenance) -> Decision {
         _ => from.receipt > standing.receipt,
     };
     if wins {
-        Decision {
-            verdict: Verdict::Applied,
-            tied: true,
-            receipt: standing.receipt.max(from.receipt),
-        }
+        // Its own receipt, also where a delete comes with an older one: with the other's,
+        // that one's replay would pass for a correction of the delete.
+        applied(from, true)
     } else {
         Decision {
             verdict: Verdict::Superseded,
@@ -340,6 +338,18 @@ mod tests {
         );
         check(
             &[
+                (gone(Some(5)), webhook(1), Applied),
+                (up(Some(5), "a"), webhook(2), Superseded),
+            ],
+            true,
+        );
+    }
+
+    #[test]
+    fn a_replay_of_what_a_tied_delete_has_replaced_does_not_bring_it_back() {
+        check(
+            &[
+                (up(Some(5), "a"), webhook(2), Applied),
                 (gone(Some(5)), webhook(1), Applied),
                 (up(Some(5), "a"), webhook(2), Superseded),
             ],

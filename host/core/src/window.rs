@@ -8,7 +8,8 @@
 //! like the log.
 //!
 //! A sink that keeps failing ([`FAILURES_IN_A_ROW`]) is given one change at a time until
-//! it takes one; what fails meanwhile stays in the window, except what will never work.
+//! it takes one. Such a probe that fails becomes a task, so that the next one is another
+//! change; what else fails meanwhile stays in the window, except what will never work.
 //!
 //! Pure: whoever drives it reads, delivers and writes. A window is memory: dropped at any
 //! moment, a new one over the durable standing goes on, and hands over again what was not

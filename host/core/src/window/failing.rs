@@ -20,6 +20,10 @@ impl Window {
         by: &Judgement<'_>,
     ) {
         let failures = || results.iter().filter_map(|result| result.as_ref().err());
+        // Also what was on its way when it began to fail: the probe has to wait as well.
+        let asked = failures().filter_map(|failure| asked_delay(&failure.class)).max();
+        let asked = asked.map(|delay| by.now.plus(delay.min(by.retry.delay_max)));
+        self.hold = self.hold.max(asked);
         if let Some(gone) = failures().find(|failure| failure.class == FailureClass::NotFound) {
             return self.pause(PauseCause::Gone, gone.message.clone(), by.now);
         }
@@ -72,6 +76,13 @@ impl Window {
             probes,
             next: pace(probes, by).max(asked),
         };
+    }
+
+    /// Whether a probe of the failing sink that ended so says something of its change, too:
+    /// refused credentials do not.
+    pub(super) fn is_told_by(&self, class: &FailureClass) -> bool {
+        *class != FailureClass::Unauthorized
+            && matches!(self.standing.state, SinkState::Failing { .. })
     }
 
     /// A receiver that asks for a delay gets it for everything.

@@ -18,6 +18,7 @@ impl Window {
         by: &Judgement<'_>,
     ) {
         self.hand_overs = self.hand_overs.saturating_sub(1);
+        let probe = hand_over.probe;
         results.resize_with(hand_over.items.len(), || {
             Err(Failure::new(
                 FailureClass::TRANSIENT,
@@ -26,7 +27,7 @@ impl Window {
         });
         let split = is_refused_batch(&results);
         if !split {
-            self.judge(&results, hand_over.probe, by);
+            self.judge(&results, probe, by);
         }
         let changes = hand_over.items.into_iter().zip(hand_over.changes);
         // From the last to the first, so that what is put back stands in order again.
@@ -41,7 +42,7 @@ impl Window {
                 Err(_) if split => self.put_back(number, change, true),
                 // A later state went out in the same hand-over: this one would undo it.
                 Err(_) if overtaken => self.settle(number, change),
-                Err(failure) => self.failed(number, change, failure, by),
+                Err(failure) => self.failed(number, change, failure, probe, by),
             }
         }
     }
@@ -75,9 +76,19 @@ impl Window {
         }
     }
 
-    fn failed(&mut self, number: u64, change: Change, failure: Failure, by: &Judgement<'_>) {
+    fn failed(
+        &mut self,
+        number: u64,
+        change: Change,
+        failure: Failure,
+        probe: bool,
+        by: &Judgement<'_>,
+    ) {
+        // A probe that failed becomes a task, so that the next one is another change: the
+        // receiver may be well, and refuse this one for ever.
+        let tells = probe && self.is_told_by(&failure.class);
         let runs = matches!(self.standing.state, SinkState::Running);
-        if !runs && !is_hopeless(&failure.class) {
+        if !runs && !tells && !is_hopeless(&failure.class) {
             return self.put_back(number, change, false);
         }
         let tried = Try {

@@ -3,7 +3,7 @@
 use super::results::is_hopeless;
 use super::{Judgement, Window};
 use crate::change::EntityRef;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureClass};
 use crate::ids::{ChangeSeq, ConnectionId};
 use crate::limits::CLAIM_BATCH_MAX;
 use crate::ports::End;
@@ -18,6 +18,7 @@ pub struct TaskRun {
     delivery: Delivery,
     tried: Try,
     unsure: bool,
+    gives_way: bool,
     probe: bool,
 }
 
@@ -36,6 +37,11 @@ impl TaskRun {
     /// is sent.
     pub const fn is_unsure(&self) -> bool {
         self.unsure
+    }
+
+    /// It ends without being sent: a later change of the entity stands in for it.
+    pub const fn give_way(&mut self) {
+        self.gives_way = true;
     }
 }
 
@@ -98,6 +104,7 @@ impl Window {
         self.tasks += 1;
         Some(TaskRun {
             unsure: !ordered && tried.attempt == 1 && !delivery.forced,
+            gives_way: false,
             delivery: delivery.clone(),
             tried,
             probe: matches!(self.standing.state, SinkState::Failing { .. }),
@@ -133,8 +140,12 @@ impl Window {
         let Err(failure) = result else {
             return TaskVerdict::Ended(End::Delivered, None);
         };
-        let stays =
-            matches!(self.standing.state, SinkState::Running) || run.tried.limited_since.is_some();
+        // While the sink fails only a probe is an attempt; it is, or a change that is always
+        // refused would be probed for ever. A wait for a rate limit goes on counting.
+        let limited = run.tried.limited_since.is_some()
+            && matches!(failure.class, FailureClass::RateLimited { .. });
+        let tells = run.probe && self.is_told_by(&failure.class);
+        let stays = matches!(self.standing.state, SinkState::Running) || tells || limited;
         if !stays && !is_hopeless(&failure.class) {
             return TaskVerdict::Released;
         }
@@ -170,9 +181,17 @@ impl Window {
             if !open {
                 lane.open.remove(seq);
             }
-            // Whatever is open behind it has been held back since.
-            let from = lane.ordered_from.map_or(*seq, |from| from.min(*seq));
-            lane.ordered_from = Some(from).filter(|_| !lane.open.is_empty());
+            let after = ChangeSeq::new(seq.get().saturating_add(1));
+            let from = match (run.gives_way, open) {
+                // Whatever is open behind it has been held back since. Not it itself: should
+                // it come back, something behind it may have gone out.
+                (false, false) => Some(after),
+                (false, true) => lane
+                    .ordered_from
+                    .map_or(Some(*seq), |from| Some(from.min(*seq))),
+                (true, _) => lane.ordered_from.map(|from| from.max(after)),
+            };
+            lane.ordered_from = from.filter(|_| !lane.open.is_empty());
         });
     }
 }

@@ -190,13 +190,16 @@ where
 
     fn complete(
         &mut self,
-        run: TaskRun,
+        mut run: TaskRun,
         claimed: Claimed,
         started: Timestamp,
         end: End,
         failure: Option<Failure>,
     ) {
         let open = matches!(end, End::Again(_));
+        if matches!(end, End::Superseded) {
+            run.give_way();
+        }
         let task = claimed.id();
         let completion = Completion {
             attempt: Attempt {
