@@ -1,9 +1,10 @@
 //! The file sink: one change a line, as NDJSON.
 //!
 //! A hand-over is one write and one sync; only then is it delivered. The file itself says
-//! what it has: at the start its torn last line is cut off, and the changes of its last
-//! lines are passed over when they are handed over again, so that each stands there once
-//! whenever the host was killed. After a failed write or sync the file is cut back to
+//! what it has: at the start its torn last line is cut off, and what stands among its last
+//! lines is passed over when it is handed over again, so that each change stands there once
+//! whenever the host was killed. Whole lines are compared: a new store numbers its changes
+//! from 1 again, and what it has is not delivered yet. After a failed write or sync the file is cut back to
 //! where it was and opened anew, since nobody knows what of it would stay.
 //!
 //! Rotation renames the file to `NAME.NUMBER` and begins another; the highest numbers are
@@ -27,6 +28,7 @@ use tidegate_core::ports::{Clock, Outlet, OutletCapacity};
 
 use crate::all;
 use crate::record::{length_hint, record};
+use tail::{LineDigest, digest};
 use writer::Writer;
 
 /// What the configuration says about a file sink.
@@ -50,7 +52,7 @@ pub struct FileOutlet {
 
 /// A change as it will stand in the file.
 struct Line {
-    seq: u64,
+    digest: LineDigest,
     text: Vec<u8>,
 }
 
@@ -103,7 +105,7 @@ impl Outlet for FileOutlet {
             record(change, &mut text);
             text.push(b'\n');
             Line {
-                seq: change.seq.get(),
+                digest: digest(&text),
                 text,
             }
         });

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 use tidegate_core::change::Change;
 
-/// The record in one line, `seq` first: a file is read from its end by that.
+/// The record in one line, `seq` first. The same change gives the same bytes whenever it is
+/// handed over: a file tells by them what it has.
 pub(crate) fn record(change: &Change, into: &mut Vec<u8>) {
     let entity = &change.change.entity;
     raw(into, "{\"seq\":\"");

@@ -1,79 +1,97 @@
-//! Reading a file of changes from its end: which ones it has, and where its last whole
-//! line ends. Memory is bounded whatever the lines are.
+//! Reading a file of changes from its end: which lines it has, and where the last whole
+//! one ends. Memory is bounded whatever the lines are.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use sha2::{Digest as _, Sha256};
+
 /// Bytes that are looked at together.
 const BLOCK_BYTES: u64 = 64 * 1024;
 
-/// What a line begins with, before the number.
-const BEGINNING: &[u8] = b"{\"seq\":\"";
+/// A line as it is told from every other, its line break included. The number of its
+/// change would not do: another store begins at 1 again, and its file may stand there yet.
+pub(super) type LineDigest = [u8; 32];
+
+/// The digest of a line that is at hand.
+pub(super) fn digest(line: &[u8]) -> LineDigest {
+    Sha256::digest(line).into()
+}
 
 /// What the end of a file says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// The changes of its last lines, the newest first.
-    pub(super) seqs: Vec<u64>,
+    /// Its last lines, the newest first.
+    pub(super) lines: Vec<LineDigest>,
     /// Its length without the line that is torn.
     pub(super) whole: u64,
 }
 
 /// Reads the last `lines_max` lines of a file.
 pub(super) fn tail(file: &File, lines_max: usize) -> io::Result<Tail> {
-    let mut found = Tail {
-        seqs: Vec::new(),
-        whole: 0,
+    let mut found = Found {
+        lines: Vec::new(),
+        whole: None,
+        begin: 0,
     };
     let mut end = file.metadata()?.len();
     let mut block = Vec::new();
-    while end > 0 && found.seqs.len() < lines_max {
+    while end > 0 && found.lines.len() < lines_max {
         let start = end.saturating_sub(BLOCK_BYTES);
         block.resize(usize::try_from(end - start).unwrap_or_default(), 0);
         file.read_exact_at(&mut block, start)?;
         for (at, byte) in block.iter().enumerate().rev() {
-            if *byte == b'\n' && found.seqs.len() < lines_max {
-                line_after(file, start + at as u64 + 1, &mut found)?;
+            if *byte == b'\n' && found.lines.len() < lines_max {
+                found.line_from(file, start + at as u64 + 1)?;
             }
         }
         end = start;
     }
-    if end == 0 && found.seqs.len() < lines_max {
-        line_after(file, 0, &mut found)?;
+    if end == 0 && found.lines.len() < lines_max {
+        found.line_from(file, 0)?;
     }
-    Ok(found)
+    Ok(Tail {
+        lines: found.lines,
+        whole: found.whole.unwrap_or(0),
+    })
 }
 
-/// Takes note of the line that begins there. The first one seen is the last of the file,
-/// and torn unless nothing is in it; with it the file's whole length is known.
-fn line_after(file: &File, start: u64, found: &mut Tail) -> io::Result<()> {
-    if found.whole == 0 {
-        found.whole = start;
-        return Ok(());
-    }
-    if let Some(seq) = seq_at(file, start)? {
-        found.seqs.push(seq);
-    }
-    Ok(())
+/// What has been found, from the end on.
+struct Found {
+    lines: Vec<LineDigest>,
+    whole: Option<u64>,
+    /// Where the line begins that was found last.
+    begin: u64,
 }
 
-/// The number of the change in the line that begins there.
-fn seq_at(file: &File, start: u64) -> io::Result<Option<u64>> {
-    let mut piece = [0; 32];
-    let mut have = 0;
-    while let Some(rest) = piece.get_mut(have..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, start + have as u64)? {
-            0 => break,
-            more => have += more,
+impl Found {
+    /// Takes note of the line that begins there. The first one seen is the last of the
+    /// file, and torn unless nothing is in it; with it the file's whole length is known.
+    fn line_from(&mut self, file: &File, begin: u64) -> io::Result<()> {
+        if self.whole.is_none() {
+            self.whole = Some(begin);
+        } else {
+            self.lines.push(digest_between(file, begin, self.begin)?);
         }
+        self.begin = begin;
+        Ok(())
     }
-    let digits = piece
-        .get(..have)
-        .and_then(|piece| piece.strip_prefix(BEGINNING))
-        .and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// The digest of what stands between two places.
+fn digest_between(file: &File, mut at: u64, end: u64) -> io::Result<LineDigest> {
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; usize::try_from((end - at).min(BLOCK_BYTES)).unwrap_or_default()];
+    while at < end {
+        let length = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let length = length.min(piece.len());
+        piece.truncate(length);
+        file.read_exact_at(&mut piece, at)?;
+        hasher.update(&piece);
+        at += length as u64;
+    }
+    Ok(hasher.finalize().into())
 }
 
 #[cfg(test)]
@@ -91,9 +109,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, lines_max: usize, seqs: &[u64], whole: usize) {
+    fn check(text: &str, lines_max: usize, lines: &[&str], whole: usize) {
         let expect = Tail {
-            seqs: seqs.to_vec(),
+            lines: lines.iter().map(|line| digest(line.as_bytes())).collect(),
             whole: whole as u64,
         };
         assert_eq!(read(text.as_bytes(), lines_max), expect, "{text:?}");
@@ -102,34 +120,41 @@ mod tests {
     #[test]
     fn whole_lines_and_a_torn_one() {
         check("", 9, &[], 0);
-        check("{\"seq\":\"1\",", 9, &[], 0);
-        check("{\"seq\":\"1\"}\n", 9, &[1], 12);
-        check("{\"seq\":\"1\"}\n{\"seq\":\"2\"", 9, &[1], 12);
-        check("{\"seq\":\"1\"}\n{\"seq\":\"2\"}\n", 9, &[2, 1], 24);
-        check("{\"seq\":\"1\"}\n{\"seq\":\"2\"}\n", 1, &[2], 24);
-        check("what is this\n{\"seq\":\"2\"}\n", 9, &[2], 25);
+        check("one", 9, &[], 0);
+        check("one\n", 9, &["one\n"], 4);
+        check("one\ntw", 9, &["one\n"], 4);
+        check("one\ntwo\n", 9, &["two\n", "one\n"], 8);
+        check("one\ntwo\n", 1, &["two\n"], 8);
+        check("\n\ntwo\n", 9, &["two\n", "\n", "\n"], 6);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn wherever_it_is_torn_the_whole_lines_stay(
-            lengths in proptest::collection::vec(0_usize..90_000, 1..6),
+            lengths in proptest::collection::vec(0_usize..150_000, 1..6),
             torn in any::<prop::sample::Index>(),
         ) {
-            let mut text = Vec::new();
-            let mut ends = vec![0];
-            for (seq, length) in lengths.iter().enumerate() {
-                let pad = "x".repeat(*length);
-                text.extend_from_slice(format!("{{\"seq\":\"{seq}\",\"{pad}\"}}\n").as_bytes());
-                ends.push(text.len());
-            }
+            let lines: Vec<String> = lengths
+                .iter()
+                .enumerate()
+                .map(|(number, length)| format!("{number}{}\n", "x".repeat(*length)))
+                .collect();
+            let text = lines.concat();
             let cut = torn.index(text.len() + 1);
-            let kept = ends.iter().filter(|end| **end <= cut).count() - 1;
-            let found = read(&text[..cut], 100);
-            prop_assert_eq!(found.whole, ends[kept] as u64);
-            let expect: Vec<u64> = (0..kept as u64).rev().collect();
-            prop_assert_eq!(found.seqs, expect);
+            let ends = lines.iter().scan(0, |end, line| {
+                *end += line.len();
+                Some(*end)
+            });
+            let kept: Vec<usize> = ends.take_while(|end| *end <= cut).collect();
+            let found = read(&text.as_bytes()[..cut], 100);
+            prop_assert_eq!(found.whole, kept.last().copied().unwrap_or(0) as u64);
+            let expect: Vec<LineDigest> = lines[..kept.len()]
+                .iter()
+                .rev()
+                .map(|line| digest(line.as_bytes()))
+                .collect();
+            prop_assert_eq!(found.lines, expect);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::*;
+use tidegate_core::time::Timestamp;
+
 use crate::samples::{Stopped, change};
 
 fn sink(folder: &Path) -> FileSink {
@@ -58,6 +60,30 @@ async fn each_change_stands_there_once_whatever_is_handed_over_again() {
     assert_eq!(
         files(folder.path())["changes.ndjson"],
         [1, 2, 3, 4, 5, 6, 9, 8]
+    );
+}
+
+#[tokio::test]
+async fn what_another_store_has_under_the_same_numbers_is_delivered_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let outlet = || FileOutlet::new(sink(folder.path()), Stopped::at(0));
+    deliver(&outlet(), &[1, 2, 3]).await;
+    // The store was begun anew, and the file stayed: the same entities at the same numbers.
+    let later = [1, 2].map(|seq| {
+        let mut later = change(seq, "7", "{}");
+        later.committed = Timestamp::from_secs(3);
+        later
+    });
+    for outlet in [outlet(), outlet()] {
+        assert_eq!(outlet.deliver(&later).await, [Ok(()), Ok(())]);
+    }
+    assert_eq!(files(folder.path())["changes.ndjson"], [1, 2, 3, 1, 2]);
+    let text = fs::read_to_string(folder.path().join("changes.ndjson")).unwrap();
+    assert!(text.ends_with('\n'));
+    assert_eq!(
+        text.matches("\"committed_at\":\"1970-01-01T00:00:03Z\"")
+            .count(),
+        2
     );
 }
 

@@ -10,10 +10,10 @@ use tidegate_core::ports::Clock;
 use tidegate_core::time::Timestamp;
 
 use super::rotation::{retire, rotated};
-use super::tail::tail;
+use super::tail::{LineDigest, tail};
 use super::{FileSink, Line};
 
-/// Changes that are known to be in the file: twice as many as may be handed over before
+/// Lines that are known to be in the file: twice as many as may be handed over before
 /// the store has heard of them.
 pub(super) const RECENT_MAX: usize = 2 * tidegate_core::limits::SINK_WINDOW_MAX;
 
@@ -53,17 +53,17 @@ struct Open {
     recent: Recent,
 }
 
-/// The changes of the last lines.
+/// The last lines.
 #[derive(Default)]
 struct Recent {
-    order: VecDeque<u64>,
-    known: HashSet<u64>,
+    order: VecDeque<LineDigest>,
+    known: HashSet<LineDigest>,
 }
 
 impl Recent {
-    fn add(&mut self, seq: u64) {
-        if self.known.insert(seq) {
-            self.order.push_back(seq);
+    fn add(&mut self, line: LineDigest) {
+        if self.known.insert(line) {
+            self.order.push_back(line);
         }
         if self.order.len() > RECENT_MAX
             && let Some(oldest) = self.order.pop_front()
@@ -92,7 +92,7 @@ impl Writer {
         let mut seen = HashSet::new();
         let fresh: Vec<&Line> = lines
             .iter()
-            .filter(|line| !open.recent.known.contains(&line.seq) && seen.insert(line.seq))
+            .filter(|line| !open.recent.known.contains(&line.digest) && seen.insert(line.digest))
             .collect();
         if !fresh.is_empty() {
             let bytes: Vec<u8> = fresh.iter().flat_map(|line| &line.text).copied().collect();
@@ -101,7 +101,7 @@ impl Writer {
             }
             self.write(&mut open, &bytes)?;
             for line in fresh {
-                open.recent.add(line.seq);
+                open.recent.add(line.digest);
             }
         }
         self.open = Some(open);
@@ -145,7 +145,7 @@ impl Writer {
         let path = &self.sink.path;
         let file = self.open_file()?;
         let found = doing("read", path, tail(&file, RECENT_MAX))?;
-        let (mut newest_first, whole) = (found.seqs, found.whole);
+        let (mut newest_first, whole) = (found.lines, found.whole);
         doing("cut", path, file.set_len(whole))?;
         doing("sync", path, file.sync_all())?;
         self.sync_folder()?;
@@ -155,11 +155,11 @@ impl Writer {
             }
             let left = RECENT_MAX - newest_first.len();
             let file = doing("open", &older, File::open(&older))?;
-            newest_first.extend(doing("read", &older, tail(&file, left))?.seqs);
+            newest_first.extend(doing("read", &older, tail(&file, left))?.lines);
         }
         let mut recent = Recent::default();
-        for seq in newest_first.into_iter().rev() {
-            recent.add(seq);
+        for line in newest_first.into_iter().rev() {
+            recent.add(line);
         }
         let began = if whole == 0 {
             self.clock.now()
