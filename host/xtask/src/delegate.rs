@@ -4,7 +4,8 @@ use std::os::unix::process::CommandExt as _;
 
 use crate::install;
 use crate::project::{
-    Problem, build_plugin, build_release, command, github_plugin, preload, release, target,
+    Problem, build_plugin, build_release, cargo, command, github_plugin, preload, release, succeed,
+    target,
 };
 
 /// `cargo xtask bench ingest|latency`.
@@ -24,6 +25,15 @@ pub(crate) fn bench_map(options: &[&str]) -> Result<(), Problem> {
 /// `cargo xtask sim kill9|powercut|full-disk|sync-failure|reload`.
 pub(crate) fn sim(name: &str, options: &[&str]) -> Result<(), Problem> {
     become_binary("tidegate-e2e", &[&[name], options].concat())
+}
+
+/// `cargo xtask sim` with seeds, or with mutations: needs no other binary.
+pub(crate) fn simulation(options: &[&str]) -> Result<(), Problem> {
+    eprintln!("xtask: building the simulation");
+    let name = "tidegate-sim";
+    succeed(&mut cargo(["build", "--release", "--package", name]))?;
+    let failed = command(release(name)).args(options).exec();
+    Err(format!("could not start {name}: {failed}"))
 }
 
 /// Ends as that binary, so that signals and exit codes are its own.

@@ -29,6 +29,9 @@ usage: cargo xtask COMMAND
   bench map [--json]       microseconds per mapped event, native and sandboxed
   bench latency [--json]   from the 200 to the change being visible to a reader
 
+  sim [--seeds N] [--first N]
+                           the seeded simulation: a failing seed tells its shortest story
+  sim mutations            break each invariant on purpose; the simulation has to object
   sim kill9 [--rounds N] [--sinks]
                            kill -9 under load, again and again; what was promised holds
   sim powercut [--rounds N] [--engine embedded|sled]
@@ -53,6 +56,9 @@ fn main() -> ExitCode {
             sim @ ("kill9" | "powercut" | "full-disk" | "sync-failure" | "reload"),
             rest @ ..,
         ] => delegate::sim(sim, rest),
+        ["sim", rest @ ..] if rest.first().is_none_or(|word| is_of_simulation(word)) => {
+            delegate::simulation(rest)
+        }
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{USAGE}");
             Ok(())
@@ -69,4 +75,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether that word is the simulation's own, and not another long run's.
+fn is_of_simulation(word: &str) -> bool {
+    word == "mutations" || word.starts_with("--")
 }

@@ -32,7 +32,7 @@ pub async fn operate(world: Arc<World>) {
         if world.strikes(Fault::Pause, 120) {
             renew(&world);
         }
-        if world.strikes(Fault::Replay, 400) {
+        if world.strikes(Fault::Replay, 500) {
             replay(&world, &host).await;
         }
         if world.strikes(Fault::Discard, 60) {
@@ -110,8 +110,10 @@ async fn replay(world: &World, host: &Host) {
         .reader
         .dead_letters(&DeadLetterFilter::default(), None, 20);
     let letters = letters.map_or_else(|_| Vec::new(), |page| page.letters);
-    if let Some(letter) = world.rng().pick(&letters) {
-        items.push(ReplayItem::Letter(letter.task.id));
+    for letter in &letters {
+        if world.rng().per_mille(400) {
+            items.push(ReplayItem::Letter(letter.task.id));
+        }
     }
     for _ in 0..2 {
         let newest = host.reader.counts().events.max(1);

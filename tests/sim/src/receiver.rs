@@ -119,7 +119,7 @@ impl Receiver {
 
     /// Whether it will never take that change.
     pub fn rejects(&self, seq: ChangeSeq) -> bool {
-        self.world.plan.faults.has(Fault::Rejects) && seq.get() % 7 == 3
+        self.world.plan.faults.has(Fault::Rejects) && seq.get() % 5 == 3
     }
 
     fn apply(&self, changes: &[Change]) {

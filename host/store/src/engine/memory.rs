@@ -304,7 +304,9 @@ impl Engine for Memory {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         const DOING: &str = "write a batch";
         let mut content = self.alive(DOING)?;
-        let fault = content.next_fault.take();
+        // A sync that fails needs one to fail.
+        let strikes = |fault: &mut Fault| *fault == Fault::Write || durability == Durability::Synced;
+        let fault = content.next_fault.take_if(strikes);
         if fault == Some(Fault::Write) {
             return Err(failed(DOING, Injected(Fault::Write)));
         }

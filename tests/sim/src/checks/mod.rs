@@ -186,7 +186,7 @@ impl Checks {
             }
             (Submission::Advance(advance), _) => {
                 self.tasks.advance_is_right(advance)?;
-                self.tasks.advanced(advance);
+                self.tasks.advanced(advance, reader);
             }
             (Submission::ResumeConnection { connection, .. }, _) => {
                 self.tasks.resumed(connection);

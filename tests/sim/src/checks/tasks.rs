@@ -12,6 +12,8 @@ use tidegate_core::sink::SinkAdvance;
 use tidegate_core::task::{Again, Attempt, DeadCause, Delivery, Next, TaskKind};
 use tidegate_core::time::Timestamp;
 
+use tidegate_store::Reader;
+
 use super::{CONVENTION, Checked, Checks, violation};
 use crate::world::Ending;
 
@@ -69,14 +71,22 @@ impl Tasks {
         }
     }
 
-    pub(super) fn advanced(&mut self, advance: &SinkAdvance) {
+    pub(super) fn advanced(&mut self, advance: &SinkAdvance, reader: &Reader) {
+        let open = reader.deliveries(&advance.standing.sink, usize::MAX);
+        let open = open.unwrap_or_default();
         for failed in &advance.failed {
-            if let Some((_, Next::Again(again))) = &failed.tried {
+            // One that waits behind an earlier one has its turn when that one ends; one that
+            // is parked stays so; and one that a person replays is due as that said.
+            let open = open.iter().find(|open| open.delivery.seq == failed.seq);
+            let queued = open.and_then(|open| open.due);
+            if let Some((_, Next::Again(again))) = &failed.tried
+                && let Some(queued) = queued
+            {
                 let name = Name::Delivery(advance.standing.sink.clone(), failed.seq);
                 let connection = Some(failed.connection.clone());
-                // One that is open already stays as it is.
-                let known = self.due.entry(name).or_insert((again.due, connection));
-                known.0 = known.0.min(again.due);
+                let due = again.due.min(queued);
+                let known = self.due.entry(name).or_insert((due, connection));
+                known.0 = known.0.min(due);
             }
         }
     }
