@@ -5,7 +5,8 @@
 //! lines is passed over when it is handed over again, so that each change stands there once
 //! whenever the host was killed. Whole lines are compared: a new store numbers its changes
 //! from 1 again, and what it has is not delivered yet. After a failed write or sync the file is cut back to
-//! where it was and opened anew, since nobody knows what of it would stay.
+//! where it was and opened anew, since nobody knows what of it would stay. While it is
+//! open it is locked: a second writer is refused, and tries again.
 //!
 //! Rotation renames the file to `NAME.NUMBER` and begins another; the highest numbers are
 //! the newest.

@@ -88,6 +88,52 @@ async fn what_another_store_has_under_the_same_numbers_is_delivered_too() {
 }
 
 #[tokio::test]
+async fn two_writers_of_one_file_do_not_cut_each_others_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = sink(folder.path());
+    sink.rotate_bytes = 600;
+    let (first, second) = (
+        FileOutlet::new(sink.clone(), Stopped::at(0)),
+        FileOutlet::new(sink, Stopped::at(0)),
+    );
+    deliver(&first, &[1, 2]).await;
+    let path = folder.path().join("changes.ndjson");
+    let before = fs::read(&path).unwrap();
+    let refused = async || {
+        let results = second.deliver(&[change(3, "7", "{}")]).await;
+        let failure = results[0].clone().unwrap_err();
+        assert_eq!(failure.class, FailureClass::TRANSIENT);
+        let names_it = format!("could not lock {}", path.display());
+        assert!(failure.message.starts_with(&names_it), "{failure}");
+        assert!(
+            failure.message.contains("another sink or host writes it"),
+            "{failure}"
+        );
+    };
+    refused().await;
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // The file that a rotation begins is the first one's too.
+    deliver(&first, &[4]).await;
+    refused().await;
+    drop(first);
+    deliver(&second, &[3]).await;
+    let files = files(folder.path());
+    assert_eq!(files["changes.ndjson.000001"], [1, 2]);
+    assert_eq!(files["changes.ndjson"], [4, 3]);
+}
+
+#[test]
+fn a_file_that_was_rotated_while_it_was_opened_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changes.ndjson");
+    let opened = fs::File::create(&path).unwrap();
+    fs::rename(&path, folder.path().join("changes.ndjson.000001")).unwrap();
+    fs::File::create(&path).unwrap();
+    let error = writer::lock(&opened, &path).unwrap_err();
+    assert_eq!(error.to_string(), "it was rotated meanwhile");
+}
+
+#[tokio::test]
 async fn full_files_are_rotated_and_the_oldest_leave() {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = sink(folder.path());

@@ -1,8 +1,9 @@
 //! The current file: opened, appended to, synced, rotated. Blocking.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,14 +175,18 @@ impl Writer {
         })
     }
 
+    /// Opens the file for this writer alone, as long as it is open: another one would cut
+    /// off what stands there already. A crash leaves no lock behind.
     fn open_file(&self) -> Result<File, FileError> {
         let path = &self.sink.path;
-        let options = File::options()
+        let file = File::options()
             .read(true)
             .append(true)
             .create(true)
             .open(path);
-        doing("open", path, options)
+        let file = doing("open", path, file)?;
+        doing("lock", path, lock(&file, path))?;
+        Ok(file)
     }
 
     /// Makes names durable that were given or taken away.
@@ -189,6 +194,27 @@ impl Writer {
         let folder = folder(&self.sink.path);
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         doing("sync the folder", folder, synced)
+    }
+}
+
+/// Locks a file that is still the one of that name.
+pub(super) fn lock(file: &File, path: &Path) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another sink or host writes it; each needs a file of its own",
+        ),
+        TryLockError::Error(error) => error,
+    })?;
+    // Whoever held it may have rotated it since it was opened.
+    let (own, named) = (file.metadata()?, fs::metadata(path)?);
+    if (own.dev(), own.ino()) == (named.dev(), named.ino()) {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "it was rotated meanwhile",
+        ))
     }
 }
 
