@@ -152,7 +152,7 @@ async fn send(world: Arc<World>, sending: Sending) {
             }
         }
         world.sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(120));
+        wait = (wait * 2).min(Duration::from_mins(2));
     }
     world.busy(false);
 }

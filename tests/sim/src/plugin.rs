@@ -106,11 +106,11 @@ impl Loaded {
             return Err(Failure::new(FailureClass::Permanent, "nobody signed it"));
         };
         self.world.checks().mapper_runs(call.id);
-        let (calls, renewed) = {
-            let mut shelf = lock(&self.world.shelf);
-            let calls = shelf.calls.entry(call.id).or_default();
-            *calls += 1;
-            (*calls, shelf.credentials_renewed)
+        let (times_called, renewed) = {
+            let mut known = lock(&self.world.shelf);
+            let times = known.calls.entry(call.id).or_default();
+            *times += 1;
+            (*times, known.credentials_renewed)
         };
         let first = self.version == Version::First;
         match webhook.conduct {
@@ -121,10 +121,10 @@ impl Loaded {
                 Err(Failure::new(FailureClass::Permanent, "it cannot be read"))
             }
             Conduct::Breaks if first => Err(self.breaks()),
-            Conduct::Flaky(times) if calls <= times => {
+            Conduct::Flaky(times) if times_called <= times => {
                 Err(Failure::new(FailureClass::TRANSIENT, "not now"))
             }
-            Conduct::Patience(times) if calls <= times => {
+            Conduct::Patience(times) if times_called <= times => {
                 let delay = Some(std::time::Duration::from_secs(90));
                 let class = FailureClass::RateLimited { delay };
                 Err(Failure::new(class, "patience"))

@@ -305,7 +305,8 @@ impl Engine for Memory {
         const DOING: &str = "write a batch";
         let mut content = self.alive(DOING)?;
         // A sync that fails needs one to fail.
-        let strikes = |fault: &mut Fault| *fault == Fault::Write || durability == Durability::Synced;
+        let strikes =
+            |fault: &mut Fault| *fault == Fault::Write || durability == Durability::Synced;
         let fault = content.next_fault.take_if(strikes);
         if fault == Some(Fault::Write) {
             return Err(failed(DOING, Injected(Fault::Write)));

@@ -238,7 +238,7 @@ fn alerts_say(host: &Host, channel: &Channel) -> Checked {
     let lost = letters(&host.reader)
         .iter()
         .any(|letter| matches!(letter.task.kind, TaskKind::Alert { .. }));
-    let told = channel.told();
+    let heard = channel.told();
     let standing = host.reader.alerts().unwrap_or_default();
     let standing: BTreeSet<AlertKey> = standing.into_iter().map(|record| record.key).collect();
     for key in reasons(host) {
@@ -253,13 +253,13 @@ fn alerts_say(host: &Host, channel: &Channel) -> Checked {
         return Ok(());
     }
     for key in &standing {
-        let last = told.get(key).map(|notice| notice.kind);
-        if !matches!(last, Some(NoticeKind::Opened | NoticeKind::Repeated)) {
-            let said = format!("{key:?} stands, and the channel heard {last:?} last");
+        let newest = heard.get(key).map(|notice| notice.kind);
+        if !matches!(newest, Some(NoticeKind::Opened | NoticeKind::Repeated)) {
+            let said = format!("{key:?} stands, and the channel heard {newest:?} last");
             return Err(violation(ALERTS, said));
         }
     }
-    let open = told
+    let open = heard
         .iter()
         .find(|(key, notice)| notice.kind != NoticeKind::Over && !standing.contains(key));
     match open {

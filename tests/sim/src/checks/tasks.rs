@@ -23,7 +23,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// What polls between two looks at the clock may take.
 const SLACK: Duration = Duration::from_secs(1);
 /// As well, where the clock was set back between the two.
-const SLACK_BACK: Duration = Duration::from_secs(300);
+const SLACK_BACK: Duration = Duration::from_mins(5);
 
 /// By what a task is known before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
