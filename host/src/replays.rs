@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::errors::chain;
 use tidegate_core::ids::ReplayId;
+use tidegate_core::limits::REPLAY_LOOKS_MAX;
 use tidegate_core::ports::{Clock as _, NotStored, ReadError};
 use tidegate_core::replay::{ReplayFilter, ReplayMode, ReplayRun};
 use tidegate_store::{Answer, Reader, ReplayBatch, ReplayPage, Submission};
@@ -178,7 +179,7 @@ fn prepare(
     mode: ReplayMode,
 ) -> Result<ReplayRun, ReadError> {
     let newest = reader.newest_number();
-    let total = reader.count_matching(&filter)?;
+    let total = reader.count_matching(&filter, REPLAY_LOOKS_MAX)?.count;
     let last = reader.replays()?.first().map_or(0, |run| run.id.get());
     Ok(ReplayRun {
         id: ReplayId::new(last + 1),

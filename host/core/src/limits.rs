@@ -138,6 +138,11 @@ pub const HOST_CALL_FUEL: usize = 8 * MIB;
 /// Entries of the audit log; the oldest give way. At a few hundred bytes each: 30 MiB.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
 
+/// Looks at what a replay by filter would take before it begins: one for each dead letter or
+/// event, and one for each KiB of them that has to be read. A few seconds' worth; what is
+/// beyond is counted by the run.
+pub const REPLAY_LOOKS_MAX: u64 = 1_000_000;
+
 /// Replays by filter that are kept; the oldest that have ended give way.
 pub const REPLAY_RUNS_MAX: usize = 1_000;
 

@@ -71,6 +71,9 @@ pub(crate) struct DeadHead {
     pub(crate) due: Timestamp,
     pub(crate) event: Option<EventId>,
     pub(crate) plugin: Option<PluginDigest>,
+    /// What its event or change weighs: where its bucket is gone, it goes along when the
+    /// task runs again.
+    pub(crate) weight: u64,
 }
 
 impl DeadHead {
@@ -87,6 +90,11 @@ impl DeadHead {
             }
             Subject::Change(_) | Subject::Notice => (*at, None),
         };
+        let weight = match subject {
+            Subject::Event { event, .. } => event.as_ref().map(Event::weight),
+            Subject::Change(change) => change.as_ref().map(|change| change.change.weight()),
+            Subject::Notice => None,
+        };
         let event = match &task.kind {
             TaskKind::Map { event, .. } | TaskKind::Fetch { event, .. } => Some(*event),
             TaskKind::Poll { .. } | TaskKind::Deliver(_) | TaskKind::Alert { .. } => None,
@@ -102,6 +110,7 @@ impl DeadHead {
             due,
             event,
             plugin,
+            weight: weight.unwrap_or_default() as u64,
         })
     }
 }

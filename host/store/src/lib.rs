@@ -41,7 +41,7 @@ pub use paused::PausedConnection;
 pub use queue::{Backlog, Claims};
 pub use read::{
     AuditPage, ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter,
-    EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, OpenDeliveries,
+    EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Matching, OpenDeliveries,
     OpenDelivery, Reader, ReplayPage,
 };
 pub use sealed::{SealedEvent, Sealer};

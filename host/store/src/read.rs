@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_core::change::{Entity, EntityRef, ProposedChange};
+use tidegate_core::errors::chain;
 use tidegate_core::event::{Event, EventProgress};
 use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, EventId};
 use tidegate_core::limits::PAGE_ROWS_MAX;
@@ -41,7 +42,7 @@ pub use changes::{ChangeFilter, ChangePage, ChangesError};
 pub use dead::DeadLetterPage;
 pub use entities::{EntityFilter, EntityKey, EntityPage};
 pub use events::{EventFilter, EventPage, EventRow, EventsFrom};
-pub use replays::ReplayPage;
+pub use replays::{Matching, ReplayPage};
 pub use sinks::{OpenDeliveries, OpenDelivery};
 
 /// The read side of a store; clones share it.
@@ -171,6 +172,19 @@ impl Reader {
 impl Events for Reader {
     fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
         Self::event(self, id)
+    }
+}
+
+/// What was read; none of what is torn, which is said and passed over. Only what the
+/// engine cannot read at all is an error: that may go by.
+fn unless_torn<T>(read: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(fault @ Fault::Corrupt { .. }) => {
+            tracing::warn!(error = chain(&fault), "a torn row is passed over");
+            Ok(None)
+        }
+        Err(fault @ Fault::Engine { .. }) => Err(fault),
     }
 }
 

@@ -11,9 +11,10 @@ use hyper::header::LOCATION;
 use serde_json::{Map, Value, json};
 use tidegate_core::audit::AuditEntry;
 use tidegate_core::ids::ReplayId;
+use tidegate_core::limits::REPLAY_LOOKS_MAX;
 use tidegate_core::replay::{ReplayFilter, ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::task::DeadCause;
-use tidegate_store::{Reader, ReplayBatch, Submission};
+use tidegate_store::{Matching, Reader, ReplayBatch, Submission};
 
 use super::super::problem::{self, Problem};
 use super::Api;
@@ -50,10 +51,12 @@ pub(super) async fn begin(
     let (filter, mode) = (filter(&fields)?, mode(&fields)?);
     let reason = fields.reason()?.map(str::to_owned);
     if fields.flag("dry_run")? {
-        let count = api
-            .read(move |reader| reader.count_matching(&filter))
+        let counted = api
+            .read(move |reader| reader.count_matching(&filter, REPLAY_LOOKS_MAX))
             .await?;
-        return Ok(Json(json!({ "would_replay": count })).into_response());
+        let Matching { count, at_least } = counted;
+        let document = json!({ "would_replay": count, "at_least": at_least });
+        return Ok(Json(document).into_response());
     }
     let begun = api.host.replays.begin(filter, mode, who.name(), reason);
     let begun = begun.await.map_err(|error| not_stored(&error))?;

@@ -104,6 +104,7 @@ impl Record for DeadHead {
         self.due.write(to);
         to.optional(self.event, |to, event| to.number(event.get()));
         to.optional(self.plugin, |to, plugin| plugin.write(to));
+        to.number(self.weight);
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
@@ -118,6 +119,7 @@ impl Record for DeadHead {
             due: Timestamp::read(from)?,
             event: from.optional(|from| from.number().map(EventId::new))?,
             plugin: from.optional(Record::read)?,
+            weight: from.number()?,
         })
     }
 }

@@ -1,12 +1,14 @@
 //! Running parked and past tasks again.
 //!
 //! A task keeps its number, so that what it brings is told from what stands. What is
-//! open again already, or no longer kept, is passed over; so is what cannot be read:
-//! a replay of many does not end at one torn record.
+//! open again already, or no longer kept, is passed over; so is what cannot be read (a
+//! replay of many does not end at one torn record), and what its sink has no room for.
+
+use std::collections::HashMap;
 
 use tidegate_core::event::{EventProgress, EventState};
-use tidegate_core::ids::{EventId, TaskId};
-use tidegate_core::limits::REPLAY_RUNS_MAX;
+use tidegate_core::ids::{EventId, SinkName, TaskId};
+use tidegate_core::limits::{REPLAY_RUNS_MAX, SINK_DELIVERIES_MAX};
 use tidegate_core::replay::{ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::sink::SinkStanding;
 use tidegate_core::task::{Delivery, TaskKind};
@@ -37,9 +39,10 @@ pub(super) fn stage(draft: &mut Draft<'_>, batch: ReplayBatch) -> Replayed {
         audit,
     } = batch;
     let mut replayed = Replayed::default();
+    let mut room = RoomOfSinks::default();
     for item in items {
         let queued = match item {
-            ReplayItem::Letter(task) => letter(draft, task, mode),
+            ReplayItem::Letter(task) => letter(draft, &mut room, task, mode),
             ReplayItem::Event(event) => ended_event(draft, event, mode),
         };
         match queued {
@@ -64,6 +67,28 @@ pub(super) fn stage(draft: &mut Draft<'_>, batch: ReplayBatch) -> Replayed {
     replayed
 }
 
+/// How many more deliveries may be open, by sink; counted once a batch.
+#[derive(Default)]
+struct RoomOfSinks {
+    left: HashMap<SinkName, usize>,
+}
+
+impl RoomOfSinks {
+    /// Takes the place of one delivery, where there is one.
+    fn take(&mut self, draft: &Draft<'_>, sink: &SinkName) -> Result<bool, Fault> {
+        let left = match self.left.get(sink) {
+            Some(left) => *left,
+            None => SINK_DELIVERIES_MAX.saturating_sub(draft.open_rows(sink)?.len()),
+        };
+        let taken = left.checked_sub(1);
+        if taken.is_none() {
+            tracing::warn!(%sink, "as many of its deliveries are open as may be: a letter stays");
+        }
+        self.left.insert(sink.clone(), taken.unwrap_or_default());
+        Ok(taken.is_some())
+    }
+}
+
 /// Keeps a run, with what this batch added to it.
 fn put_run(draft: &mut Draft<'_>, mut run: ReplayRun, replayed: Replayed) {
     let (room, key) = (draft.view.rooms.replays, keys::number(run.id.get()));
@@ -72,6 +97,8 @@ fn put_run(draft: &mut Draft<'_>, mut run: ReplayRun, replayed: Replayed) {
     }
     run.queued += replayed.queued;
     run.passed += replayed.passed;
+    // Not everything may have been counted when it began.
+    run.total = run.total.max(run.queued + run.passed);
     draft.put(room, key, &run);
 }
 
@@ -93,7 +120,12 @@ fn make_room(draft: &mut Draft<'_>) {
 }
 
 /// Puts a parked task back into the queue; says whether it was there to put.
-fn letter(draft: &mut Draft<'_>, id: TaskId, mode: ReplayMode) -> Result<bool, Fault> {
+fn letter(
+    draft: &mut Draft<'_>,
+    room: &mut RoomOfSinks,
+    id: TaskId,
+    mode: ReplayMode,
+) -> Result<bool, Fault> {
     let Some((head, letter)) = draft.letter(id)? else {
         return Ok(false);
     };
@@ -135,6 +167,9 @@ fn letter(draft: &mut Draft<'_>, id: TaskId, mode: ReplayMode) -> Result<bool, F
             draft.schedule_first(id, kind, due);
         }
         (TaskKind::Deliver(delivery), subject) => {
+            if !room.take(draft, &delivery.sink)? {
+                return Ok(false);
+            }
             let change = match subject {
                 Subject::Change(change) => change,
                 Subject::Event { .. } | Subject::Notice => None,

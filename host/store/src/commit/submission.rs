@@ -5,6 +5,7 @@ use tidegate_core::alert::AlertUpdate;
 use tidegate_core::audit::AuditEntry;
 use tidegate_core::event::Accepted;
 use tidegate_core::ids::{ConnectionId, ConnectorName, SinkName, TaskId};
+use tidegate_core::limits::PAGE_BYTES_MAX;
 use tidegate_core::ports::{Completion, End, ReadError};
 use tidegate_core::replay::{ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::sink::{SinkAdvance, SinkStanding};
@@ -21,7 +22,8 @@ pub enum Submission {
     /// A sink's cursor moves, and what failed before it becomes tasks. Handed in again:
     /// nothing is added. Of a sink that has no standing: nothing happens.
     Advance(Box<SinkAdvance>),
-    /// How a sink stands from now on: a new one, or one that is paused or resumed.
+    /// A new sink, or one that is paused or resumed. Of one that there is already its state
+    /// alone is taken.
     PutSink {
         /// The standing.
         standing: Box<SinkStanding>,
@@ -88,6 +90,19 @@ pub struct ReplayBatch {
     pub audit: Option<AuditEntry>,
 }
 
+impl ReplayBatch {
+    /// Letters may take their events or changes along, and only the store knows how large
+    /// those are: a page of them is bounded by `PAGE_BYTES_MAX`, and goes alone.
+    fn taken_along(&self) -> usize {
+        let is_letter = |item: &ReplayItem| matches!(item, ReplayItem::Letter(_));
+        if self.items.iter().any(is_letter) {
+            PAGE_BYTES_MAX
+        } else {
+            0
+        }
+    }
+}
+
 impl Submission {
     /// The bytes it holds, for the bound on a batch.
     pub fn weight(&self) -> usize {
@@ -109,8 +124,7 @@ impl Submission {
                 | End::Pause { .. } => 512,
             },
             Self::Advance(advance) => 512 + 1_024 * advance.failed.len(),
-            // Each may take its event or change along; letters are read one at a time.
-            Self::Replay(batch) => 512 + 1_024 * batch.items.len(),
+            Self::Replay(batch) => 512 + 1_024 * batch.items.len() + batch.taken_along(),
             Self::Discard { letters, .. } => 512 + 512 * letters.len(),
             Self::PutAlerts(update) => {
                 1_024 * (update.put.len() + update.removed.len() + update.notices.len())

@@ -3,17 +3,17 @@
 //! Tasks and events count with one sequence, so both are walked from new to old by one
 //! number. Dead letters are looked at by their heads; events by their progress, and only
 //! those that the filter may still take by their bytes. An event that is parked is taken
-//! as its letter.
+//! as its letter. What is torn is passed over: a run must not rest at it for ever.
 
 use tidegate_core::event::{EventProgress, EventState};
 use tidegate_core::ids::{EventId, ReplayId};
-use tidegate_core::limits::{PAGE_ROWS_MAX, PAGE_SCAN_MAX};
+use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 use tidegate_core::replay::{ReplayFilter, ReplayItem, ReplayRun};
 
-use super::Reader;
 use super::alerts::whole_room;
 use super::dead::{first_after, head};
+use super::{Reader, unless_torn};
 use crate::codec::{Corrupt, EventHead, Record};
 use crate::dead::DeadHead;
 use crate::engine::{Order, Span};
@@ -28,6 +28,15 @@ pub struct ReplayPage {
     /// Everything from this number on has been looked at: the run's next `before`. At 0
     /// it has seen everything.
     pub before: u64,
+}
+
+/// How many things a filter takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Matching {
+    /// So many.
+    pub count: u64,
+    /// Not everything was looked at: there may be more.
+    pub at_least: bool,
 }
 
 impl Reader {
@@ -53,26 +62,36 @@ impl Reader {
         self.view().ledger.tally.last_number
     }
 
-    /// How many dead letters and ended events a filter takes. Looks at all of them.
-    pub fn count_matching(&self, filter: &ReplayFilter) -> Result<u64, ReadError> {
+    /// How many dead letters and ended events a filter takes, as far as so many looks show
+    /// it: one for each of them, and one for each KiB that had to be read.
+    pub fn count_matching(&self, filter: &ReplayFilter, looks: u64) -> Result<Matching, ReadError> {
         let view = self.view();
-        let count = || {
-            let mut walk = Walk::new(&view, filter, first_after(&view, None))?;
-            let mut count = 0;
-            while let Some((_, item)) = walk.next()? {
-                count += u64::from(item.is_some());
-            }
-            Ok(count)
-        };
-        count().map_err(|fault: Fault| fault.reading("what a replay takes"))
+        count(&view, filter, looks).map_err(|fault| fault.reading("what a replay takes"))
     }
 
-    /// What a replay takes next, at most `limit`.
+    /// What a replay takes next: at most `limit`, and letters of as many bytes as one page
+    /// may have, unless one alone is larger.
     pub fn replay_page(&self, run: &ReplayRun, limit: usize) -> Result<ReplayPage, ReadError> {
         let view = self.view();
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
         page(&view, run, limit).map_err(|fault| fault.reading("what a replay takes"))
     }
+}
+
+fn count(view: &View, filter: &ReplayFilter, looks: u64) -> Result<Matching, Fault> {
+    let mut walk = Walk::new(view, filter, first_after(view, None))?;
+    let mut matching = Matching::default();
+    let mut looked = 0;
+    while !walk.is_over() {
+        if looked + walk.bytes_read / 1_024 >= looks {
+            matching.at_least = true;
+            break;
+        }
+        looked += 1;
+        let seen = walk.next()?;
+        matching.count += u64::from(seen.is_some_and(|seen| seen.item.is_some()));
+    }
+    Ok(matching)
 }
 
 fn page(view: &View, run: &ReplayRun, limit: usize) -> Result<ReplayPage, Fault> {
@@ -82,15 +101,18 @@ fn page(view: &View, run: &ReplayRun, limit: usize) -> Result<ReplayPage, Fault>
         before: first_after(view, Some(before)),
     };
     let mut walk = Walk::new(view, &run.filter, page.before)?;
-    let mut looked_at = 0;
-    while page.items.len() < limit && looked_at < PAGE_SCAN_MAX {
-        let Some((number, item)) = walk.next()? else {
+    let (mut looked_at, mut weight) = (0, 0);
+    while page.items.len() < limit && looked_at < PAGE_SCAN_MAX && weight < PAGE_BYTES_MAX as u64 {
+        let Some(seen) = walk.next()? else {
             page.before = 0;
             break;
         };
         looked_at += 1;
-        page.before = number;
-        page.items.extend(item);
+        page.before = seen.number;
+        if let Some(item) = seen.item {
+            weight = weight.saturating_add(seen.weight);
+            page.items.push(item);
+        }
     }
     Ok(page)
 }
@@ -104,6 +126,27 @@ struct Walk<'a> {
     /// The progress of each bucket, newest first.
     events: Vec<RowsIn<'a>>,
     event: Option<Row>,
+    /// Of events, to see whether the filter takes them.
+    bytes_read: u64,
+}
+
+/// A number that was looked at.
+struct Seen {
+    number: u64,
+    /// What it is, where the filter takes it.
+    item: Option<ReplayItem>,
+    /// What that may take along when it runs again.
+    weight: u64,
+}
+
+impl Seen {
+    const fn passed(number: u64) -> Self {
+        Self {
+            number,
+            item: None,
+            weight: 0,
+        }
+    }
 }
 
 type Row = (u64, bytes::Bytes);
@@ -123,6 +166,7 @@ impl<'a> Walk<'a> {
             letter: None,
             events: Vec::new(),
             event: None,
+            bytes_read: 0,
         };
         if state.is_none_or(|state| state == "dead") {
             walk.letters = Some(view.rows(view.rooms.dead_heads, span, Order::Descending)?);
@@ -142,8 +186,8 @@ impl<'a> Walk<'a> {
     }
 
     fn read_letter(&mut self) -> Result<(), Fault> {
-        self.letter = match self.letters.as_mut().and_then(Iterator::next) {
-            Some(row) => Some(numbered(row?, self.view)?),
+        self.letter = match &mut self.letters {
+            Some(rows) => next_numbered(rows)?,
             None => None,
         };
         Ok(())
@@ -152,8 +196,8 @@ impl<'a> Walk<'a> {
     fn read_event(&mut self) -> Result<(), Fault> {
         self.event = None;
         while let Some(rows) = self.events.last_mut() {
-            if let Some(row) = rows.next() {
-                self.event = Some(numbered(row?, self.view)?);
+            self.event = next_numbered(rows)?;
+            if self.event.is_some() {
                 break;
             }
             self.events.pop();
@@ -161,13 +205,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The next number, and the item that it is where the filter takes it.
-    fn next(&mut self) -> Result<Option<(u64, Option<ReplayItem>)>, Fault> {
-        let letter = self.letter.as_ref().map(|(number, _)| *number);
-        let event = self.event.as_ref().map(|(number, _)| *number);
-        if letter.is_none() && event.is_none() {
+    const fn is_over(&self) -> bool {
+        self.letter.is_none() && self.event.is_none()
+    }
+
+    /// The next number, with the item that it is where the filter takes it.
+    fn next(&mut self) -> Result<Option<Seen>, Fault> {
+        if self.is_over() {
             return Ok(None);
         }
+        let letter = self.letter.as_ref().map(|(number, _)| *number);
+        let event = self.event.as_ref().map(|(number, _)| *number);
         if letter >= event {
             let row = self.letter.take();
             self.read_letter()?;
@@ -175,24 +223,37 @@ impl<'a> Walk<'a> {
             if letter == event {
                 self.read_event()?;
             }
-            return row.map(|row| self.letter_item(row)).transpose();
+            return row.map(|row| self.see_letter(row)).transpose();
         }
         let row = self.event.take();
         self.read_event()?;
-        row.map(|row| self.event_item(row)).transpose()
+        row.map(|row| self.see_event(row)).transpose()
     }
 
-    fn letter_item(&self, (number, record): Row) -> Result<(u64, Option<ReplayItem>), Fault> {
-        let head = head(self.view, &keys::number(number), record)?;
-        let taken = takes_letter(self.filter, &head);
-        Ok((number, taken.then_some(ReplayItem::Letter(head.task))))
+    fn see_letter(&self, (number, record): Row) -> Result<Seen, Fault> {
+        let head = head(self.view, &keys::number(number), record);
+        let taken = unless_torn(head)?.filter(|head| takes_letter(self.filter, head));
+        Ok(taken.map_or(Seen::passed(number), |head| Seen {
+            number,
+            item: Some(ReplayItem::Letter(head.task)),
+            weight: head.weight,
+        }))
     }
 
-    fn event_item(&self, (number, record): Row) -> Result<(u64, Option<ReplayItem>), Fault> {
+    fn see_event(&mut self, (number, record): Row) -> Result<Seen, Fault> {
+        let taken = unless_torn(self.takes_event(number, record))?;
+        let item = ReplayItem::Event(EventId::new(number));
+        Ok(Seen {
+            item: (taken == Some(true)).then_some(item),
+            ..Seen::passed(number)
+        })
+    }
+
+    fn takes_event(&mut self, number: u64, record: bytes::Bytes) -> Result<bool, Fault> {
         let filter = self.filter;
         let key = keys::number(number);
         let Some(bucket) = self.view.ledger.events.of(number) else {
-            return Ok((number, None));
+            return Ok(false);
         };
         let progress = EventProgress::from_record(record)
             .map_err(|source| Fault::corrupt(bucket.rooms.progress, &key, source))?;
@@ -206,24 +267,29 @@ impl<'a> Walk<'a> {
             || state.is_some_and(|state| state != progress.state.code())
             || plugin.is_some_and(|plugin| progress.plugin != Some(plugin))
         {
-            return Ok((number, None));
+            return Ok(false);
         }
         let Some(record) = self.view.bytes(bucket.rooms.events, &key)? else {
-            return Ok((number, None));
+            return Ok(false);
         };
+        self.bytes_read = self.bytes_read.saturating_add(record.len() as u64);
         let head = EventHead::from_record(record)
             .map_err(|source| Fault::corrupt(bucket.rooms.events, &key, source))?;
-        let taken = takes_event(filter, &head);
-        let item = ReplayItem::Event(EventId::new(number));
-        Ok((number, taken.then_some(item)))
+        Ok(takes_event(filter, &head))
     }
 }
 
-fn numbered(row: (bytes::Bytes, bytes::Bytes), view: &View) -> Result<Row, Fault> {
-    let (key, record) = row;
-    let number = keys::to_number(&key)
-        .ok_or_else(|| Fault::corrupt(view.rooms.dead_heads, &key, Corrupt::Key))?;
-    Ok((number, record))
+/// The next row that stands under a number.
+fn next_numbered(rows: &mut RowsIn<'_>) -> Result<Option<Row>, Fault> {
+    while let Some(row) = rows.next() {
+        let (key, record) = row?;
+        let number = keys::to_number(&key);
+        let number = number.ok_or_else(|| rows.corrupt(&key, Corrupt::Key));
+        if let Some(number) = unless_torn(number)? {
+            return Ok(Some((number, record)));
+        }
+    }
+    Ok(None)
 }
 
 fn takes_letter(filter: &ReplayFilter, head: &DeadHead) -> bool {

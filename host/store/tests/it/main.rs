@@ -39,3 +39,5 @@ mod replay;
 mod resume;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod runs;

@@ -7,7 +7,7 @@ use tidegate_core::ids::{EventId, PluginDigest, ReplayId};
 use tidegate_core::ports::End;
 use tidegate_core::replay::{ReplayFilter, ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::task::{DeadCause, Next, TaskKind, TaskState, WaitReason};
-use tidegate_store::{Answer, ReplayBatch, Submission};
+use tidegate_store::{Answer, Matching, ReplayBatch, Submission};
 
 use crate::bed::{
     Bed, DAY, HOUR, Store, acme, again, app, event_of, mapped, note_of, parked, upsert,
@@ -269,8 +269,17 @@ fn a_run_by_filter_takes_everything_once(bed: &Bed) {
         connection: Some(acme()),
         ..ReplayFilter::default()
     };
-    let count = |filter: &ReplayFilter| store.reader.count_matching(filter).unwrap();
+    let counted = |filter: &ReplayFilter, looks| {
+        let Matching { count, at_least } = store.reader.count_matching(filter, looks).unwrap();
+        (count, at_least)
+    };
+    let count = |filter: &ReplayFilter| {
+        let (count, at_least) = counted(filter, u64::MAX);
+        assert!(!at_least, "everything was looked at");
+        count
+    };
     assert_eq!(count(&filter), 6);
+    assert_eq!(counted(&filter, 6), (6, false));
     let with = |change: fn(&mut ReplayFilter)| {
         let mut filter = filter.clone();
         change(&mut filter);

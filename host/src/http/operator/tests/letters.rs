@@ -196,7 +196,8 @@ async fn a_replay_by_filter_counts_first_and_tells_how_far_it_is() {
         ("\"until\":\"2020-01-01T00:00:00Z\"", 0),
     ] {
         let reply = world.post("/v1/replays", &dry(filter)).await;
-        assert_eq!(reply.json(), json!({"would_replay": count}), "{filter}");
+        let expect = json!({"would_replay": count, "at_least": false});
+        assert_eq!(reply.json(), expect, "{filter}");
     }
     let body = "{\"cause\":\"partner-data\",\"reason\":\"mended\"}";
     let begun = world.post("/v1/replays", body).await;
