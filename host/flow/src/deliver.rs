@@ -14,6 +14,8 @@ mod carry;
 mod overtaken;
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
@@ -30,6 +32,8 @@ use tidegate_core::sink::{SinkFilter, SinkStanding, SinkState};
 use tidegate_core::task::{Owner, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_core::window::{HandOver, Judgement, TaskRun, Want, Window};
+
+use overtaken::Search;
 
 /// What the loop needs from the world.
 #[derive(Debug)]
@@ -111,6 +115,8 @@ pub struct SinkLoop<'a, L, T: Claims, O, J, C, H> {
     flights: FuturesUnordered<BoxFuture<'a, Landed>>,
     held: Vec<Claimed>,
     claimed: BTreeSet<TaskId>,
+    /// The task that is sent, or not, once the log has been searched.
+    search: Option<Search>,
     tasks_first: bool,
 }
 
@@ -176,6 +182,7 @@ where
             flights: FuturesUnordered::new(),
             held: Vec::new(),
             claimed: BTreeSet::new(),
+            search: None,
             tasks_first: true,
         })
     }
@@ -195,21 +202,27 @@ where
     pub fn stop(&mut self) {
         self.window.stop();
         self.release_held();
+        self.give_search_up();
     }
 
     /// Does everything there is to do. May be dropped while it waits and called again,
     /// which the caller does when there may be something new or due: what is on its way
-    /// stays so.
+    /// stays so. Between two pages of the store others go first: the thread is not its own.
     pub async fn step(&mut self) -> Result<Rest, DeliverError> {
         loop {
             if !self.located {
                 self.locate().await;
             }
             let moved = self.pump()?;
-            match self.flights.next().await {
-                Some(landed) => self.land(landed)?,
-                None if moved => continue,
-                None => return Ok(Rest { due: self.due() }),
+            if self.search.is_some() {
+                // It goes on, however long what is on its way takes.
+                others_first().await;
+            } else {
+                match self.flights.next().await {
+                    Some(landed) => self.land(landed)?,
+                    None if moved => others_first().await,
+                    None => return Ok(Rest { due: self.due() }),
+                }
             }
             // Together, so that one advance covers them.
             while let Some(Some(landed)) = self.flights.next().now_or_never() {
@@ -261,8 +274,9 @@ where
         let now = self.ports.clock.now();
         let mut moved = false;
         if self.located {
-            // One page: whoever drives this has other sinks as well.
+            // One page each: whoever drives this has other sinks as well.
             moved |= self.read(now)?;
+            moved |= self.search_on()?;
             while self.start(now)? {
                 moved = true;
             }
@@ -406,6 +420,19 @@ impl<L, T: Claims, O, J, C, H> SinkLoop<'_, L, T, O, J, C, H> {
             self.ports.claims.release(claimed.id());
         }
     }
+}
+
+/// Lets whatever else shares the thread go first, once.
+async fn others_first() {
+    let mut passed = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl<L, T: Claims, O, J, C, H> Drop for SinkLoop<'_, L, T, O, J, C, H> {

@@ -27,6 +27,10 @@ where
 {
     /// Starts one task that is due; whether there was one.
     pub(super) fn start_task(&mut self, now: Timestamp) -> Result<bool, DeliverError> {
+        // One after the other: each may search the log.
+        if self.search.is_some() {
+            return Ok(false);
+        }
         if !self.window.takes_tasks(now) {
             self.release_held();
         }
@@ -94,10 +98,19 @@ where
             self.end_unsent(run, claimed, started, host_stopped(), None);
             return Ok(());
         }
-        if run.is_unsure() && self.is_overtaken(run.delivery())? {
-            self.end_unsent(run, claimed, started, End::Superseded, None);
-            return Ok(());
+        if run.is_unsure() {
+            return self.look_up(run, claimed, started);
         }
+        self.send(run, claimed, started)
+    }
+
+    /// Hands the change over, where there still is one.
+    pub(super) fn send(
+        &mut self,
+        run: TaskRun,
+        claimed: Claimed,
+        started: Timestamp,
+    ) -> Result<(), DeliverError> {
         match self.ports.log.change(claimed.id(), run.delivery()) {
             Ok(Some(change)) => {
                 let (outlet, claimed) = (self.ports.outlet, Box::new(claimed));
@@ -156,7 +169,7 @@ where
         })
     }
 
-    fn end_unsent(
+    pub(super) fn end_unsent(
         &mut self,
         run: TaskRun,
         claimed: Claimed,

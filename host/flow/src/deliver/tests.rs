@@ -2,6 +2,8 @@
 
 mod world;
 
+use std::pin::pin;
+
 use proptest::prelude::*;
 use tidegate_core::failure::FailureClass;
 use tidegate_core::ids::ChangeSeq;
@@ -92,6 +94,77 @@ fn a_replayed_delivery_goes_where_nothing_later_went_out() {
     world.replay(1, false);
     step(&world);
     assert_eq!(world.taken(), [2, 1]);
+}
+
+/// A log in which another entity has many changes between the two of this one, the first of
+/// them replayed while the second one is still open.
+fn far_apart() -> World {
+    let log = [vec![1], vec![2; 3_500], vec![1]].concat();
+    let world = World::new(&log, 4);
+    world.answers(1, [Answer::Fails(FailureClass::Permanent)]);
+    let last = log.len() as u64;
+    world.answers(last, [Answer::Fails(FailureClass::TRANSIENT)]);
+    step(&world);
+    world.replay(1, false);
+    world
+}
+
+#[test]
+fn a_search_of_the_log_lets_others_go_first_between_two_pages() {
+    let world = far_apart();
+    assert_eq!(step_page_by_page(&world), 4);
+    assert_eq!(world.taken().last(), Some(&1), "nothing later went out");
+}
+
+/// Drives a loop to its end, and sees to it that each poll reads a page at most. How many.
+#[track_caller]
+fn step_page_by_page(world: &World) -> usize {
+    let mut sink = world.open();
+    let mut step = pin!(sink.step());
+    let begun = world.pages();
+    loop {
+        let before = world.pages();
+        let ended = poll_some(step.as_mut(), 1).is_some();
+        assert!(world.pages() - before <= 1, "others wait for several pages");
+        if ended {
+            return world.pages() - begun;
+        }
+    }
+}
+
+#[test]
+fn a_mirror_without_anything_for_the_sink_lets_others_go_first_between_two_pages() {
+    let world = World::new(&[1, 2, 3, 4], 1).takes_nothing();
+    step(&world);
+    world.drop_log_before(4);
+    world.receiver_stands_at(1);
+    assert!(step_page_by_page(&world) > 4);
+    assert_eq!(world.standing().mirror, None);
+}
+
+#[test]
+fn a_search_goes_on_while_a_receiver_hangs() {
+    let world = far_apart();
+    world.append(&[3]);
+    world.answers(3_503, [Answer::Hangs]);
+    let mut sink = world.open();
+    assert!(poll_some(sink.step(), 40).is_none());
+    assert_eq!(world.taken().last(), Some(&1));
+}
+
+#[test]
+fn a_search_gives_its_task_back_when_the_loop_is_stopped() {
+    let world = far_apart();
+    let sent = world.taken().len();
+    let mut sink = world.open();
+    assert!(poll_some(sink.step(), 2).is_none());
+    assert_eq!(world.claimed(), 1);
+    sink.stop();
+    assert_eq!(finish(sink.step()).unwrap(), Rest { due: None });
+    assert_eq!((world.claimed(), world.taken().len()), (0, sent));
+    drop(sink);
+    step(&world);
+    assert_eq!(world.taken().last(), Some(&1), "the next loop sends it");
 }
 
 #[test]

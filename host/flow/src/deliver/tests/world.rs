@@ -58,6 +58,8 @@ struct State {
     /// asked.
     thinks: bool,
     asked: usize,
+    /// Pages of the log and the mirror that were read.
+    pages: usize,
 }
 
 #[derive(Debug)]
@@ -187,6 +189,7 @@ impl World {
                 hand_overs: 0,
                 thinks: false,
                 asked: 0,
+                pages: 0,
             }),
             filter: SinkFilter::default(),
             retry: RetryPolicy::default(),
@@ -281,6 +284,16 @@ impl World {
 
     pub(super) fn asked(&self) -> usize {
         self.state().asked
+    }
+
+    /// The sink takes nothing that there is.
+    pub(super) fn takes_nothing(mut self) -> Self {
+        self.filter.kinds = vec!["push".into()];
+        self
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.state().pages
     }
 
     pub(super) fn drop_log_before(&self, seq: u64) {

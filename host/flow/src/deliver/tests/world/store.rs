@@ -134,7 +134,8 @@ impl ChangeLog for World {
         filter: &SinkFilter,
         limit: usize,
     ) -> Result<LogPage, LogError> {
-        let state = self.state();
+        let mut state = self.state();
+        state.pages += 1;
         if after.get() < state.log_from {
             return Err(LogError::Expired { cursor: after });
         }
@@ -151,10 +152,11 @@ impl ChangeLog for World {
     fn mirror(
         &self,
         after: Option<&EntityKey>,
-        _: &SinkFilter,
+        filter: &SinkFilter,
         _: usize,
     ) -> Result<MirrorPage, ReadError> {
-        let state = self.state();
+        let mut state = self.state();
+        state.pages += 1;
         let after = after.map_or(0, |(_, entity)| entity.id.parse().unwrap());
         let entities: BTreeSet<u64> = state.log.iter().copied().collect();
         // One a page.
@@ -163,6 +165,7 @@ impl ChangeLog for World {
             changes: next
                 .map(|entity| change(state.newest_of(entity).unwrap(), entity))
                 .into_iter()
+                .filter(|change| filter.takes(&change.connection, &change.change.entity))
                 .collect(),
             next: next.map(|entity| (connection(), entity_of(entity))),
         })
