@@ -2,7 +2,7 @@
 //! the host may reach.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use tidegate_core::ids::SinkName;
@@ -155,7 +155,34 @@ pub(super) fn sinks(
             }
         }
     }
+    check_files(&section, &sinks, report);
     sinks
+}
+
+/// Reports each file that is another sink's already: two writers cannot share one.
+fn check_files(
+    section: &Section<'_>,
+    sinks: &BTreeMap<SinkName, SinkConfig>,
+    report: &mut Report<'_>,
+) {
+    let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    for (name, entry) in section.entries() {
+        let parsed = name.parse::<SinkName>().ok();
+        let kind = parsed
+            .and_then(|name| sinks.get(&name))
+            .map(|sink| &sink.kind);
+        let Some(SinkKind::File(file)) = kind else {
+            continue;
+        };
+        // Links and ".." are left to the lock of the file itself.
+        let parts = file.path.components();
+        let plain = parts.filter(|part| *part != Component::CurDir).collect();
+        if let Some(other) = taken.insert(plain, name) {
+            let message =
+                format!("is the file of sinks.{other} too; each sink needs a file of its own");
+            report.problem(entry.at, &format!("{}.path", entry.key), message);
+        }
+    }
 }
 
 const COMMON_KEYS: [&str; 5] = ["kind", "from", "connectors", "connections", "kinds"];

@@ -355,6 +355,28 @@ fn stores() {
 }
 
 #[test]
+fn two_sinks_cannot_share_a_file() {
+    let two = |paths: [&str; 2]| {
+        let section =
+            |(name, path)| format!("[sinks.{name}]\nkind = \"file\"\npath = \"{path}\"\n");
+        ["one", "two"]
+            .into_iter()
+            .zip(paths)
+            .map(section)
+            .collect::<String>()
+    };
+    for paths in [
+        ["a.ndjson", "a.ndjson"],
+        ["./a.ndjson", "a.ndjson"],
+        ["x//a", "x/./a"],
+    ] {
+        let said = ["sinks.two.path: is the file of sinks.one too"];
+        check_problem(&two(paths), "4:8", &said);
+    }
+    assert_eq!(load(&two(["a.ndjson", "b.ndjson"])).unwrap().sinks.len(), 2);
+}
+
+#[test]
 fn a_listener_that_others_reach_needs_tokens() {
     check_problem(
         "[operator]\nlisten = \"0.0.0.0:9\"",
