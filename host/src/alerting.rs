@@ -24,11 +24,12 @@ use tidegate_core::ids::ChannelName;
 use tidegate_core::policy::AlertPolicy;
 use tidegate_core::ports::{AlertJournal, Claimed, Clock as _, Messenger, NotStored, ReadError};
 use tidegate_core::retry::RetryPolicy;
-use tidegate_core::task::{TaskKind, Work};
+use tidegate_core::task::{Owner, TaskKind, Work};
 use tidegate_flow::alert::{LookError, LookPorts, SendPorts, look, send};
 use tidegate_sinks::AnyMessenger;
 use tidegate_store::{Answer, Claims, Reader, Submission};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -44,8 +45,9 @@ use observer::HostObserver;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Notices on their way at once: an alert that opens reaches every channel together.
-const SENDING_MAX: usize = tidegate_core::limits::ALERT_CHANNELS_MAX;
+/// Notices of one channel on their way at once. Each has its own, so that one that hangs
+/// keeps no other waiting.
+const SENDING_MAX: usize = 8;
 
 /// The shortest rest between two looks into the queue that nothing has asked for.
 const REST_MIN: Duration = Duration::from_millis(100);
@@ -69,6 +71,8 @@ pub(crate) struct AlertDesk {
     parts: AlertParts,
     observer: HostObserver,
     told: ArcSwap<Told>,
+    /// How many more notices of channels without a section may be on their way.
+    free_for_gone: Arc<Semaphore>,
     /// The store has failed, and what there was to say about it was sent.
     said_directly: AtomicBool,
 }
@@ -77,12 +81,19 @@ pub(crate) struct AlertDesk {
 #[derive(Debug, Default)]
 struct Told {
     subscriptions: Vec<Subscription>,
-    channels: BTreeMap<ChannelName, Channel>,
+    channels: BTreeMap<ChannelName, Lane>,
     policy: AlertPolicy,
     retry: RetryPolicy,
 }
 
-/// A configured channel.
+/// A configured channel, and how many more notices it may have on their way.
+#[derive(Debug)]
+struct Lane {
+    channel: Channel,
+    free: Arc<Semaphore>,
+}
+
+/// What a configured channel is.
 #[derive(Debug)]
 enum Channel {
     Works(Box<AnyMessenger>),
@@ -124,6 +135,7 @@ impl AlertDesk {
             observer: HostObserver::new(&parts),
             parts,
             told: ArcSwap::default(),
+            free_for_gone: Arc::new(Semaphore::new(SENDING_MAX)),
             said_directly: AtomicBool::new(false),
         }
     }
@@ -135,6 +147,7 @@ impl AlertDesk {
             retry: config.policy.retry.clone(),
             ..Told::default()
         };
+        let before = self.told.load_full();
         for (name, channel) in &config.alerts {
             told.subscriptions.push(Subscription {
                 channel: name.clone(),
@@ -149,7 +162,13 @@ impl AlertDesk {
                     Channel::Broken(reason)
                 }
             };
-            told.channels.insert(name.clone(), built);
+            // What is on its way counts, whatever the channel was until now.
+            let known = before.channels.get(name).map(|lane| lane.free.clone());
+            let lane = Lane {
+                channel: built,
+                free: known.unwrap_or_else(|| Arc::new(Semaphore::new(SENDING_MAX))),
+            };
+            told.channels.insert(name.clone(), lane);
         }
         self.told.store(Arc::new(told));
     }
@@ -160,11 +179,15 @@ impl AlertDesk {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rings = self.parts.bell.listen();
         let mut sending = JoinSet::new();
+        let mut gone = Vec::new();
         loop {
-            self.send_due(&mut sending);
-            let rest = self.rest(sending.len());
+            self.send_due(&gone, &mut sending);
+            let rest = self.rest();
             tokio::select! {
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => {
+                    self.look().await;
+                    gone = self.gone();
+                }
                 // The bell lives as long as the desk.
                 _ = rings.changed() => {}
                 Some(_) = sending.join_next() => {}
@@ -207,43 +230,83 @@ impl AlertDesk {
         }
         let told = self.told.load_full();
         let sent = notices.iter().map(async |(name, notice)| {
-            let Some(channel) = told.channels.get(name) else {
+            let Some(lane) = told.channels.get(name) else {
                 return;
             };
-            if let Err(failure) = channel.send(notice).await {
+            if let Err(failure) = lane.channel.send(notice).await {
                 tracing::error!(channel = %name, %failure, "nobody was told by this channel that the store has failed");
             }
         });
         join_all(sent).await;
     }
 
-    /// Begins to send what is due, within the bound.
-    fn send_due(self: &Arc<Self>, sending: &mut JoinSet<()>) {
+    /// Begins to send what is due, of each channel within its bound, and to end what is of
+    /// channels that are configured no longer.
+    fn send_due(self: &Arc<Self>, gone: &[Owner], sending: &mut JoinSet<()>) {
         // Low disk is no reason not to say so: a notice's end is a few bytes.
         let takes = matches!(
             self.parts.gate.state(),
             GateState::Open | GateState::DiskLow { .. }
         );
-        let free = SENDING_MAX.saturating_sub(sending.len());
-        if !takes || free == 0 {
+        if !takes {
             return;
         }
-        let claims = &self.parts.claims;
-        match claims.claim(Work::Alert, free, SystemClock.now()) {
-            Ok(claimed) => {
-                for notice in claimed {
-                    let desk = self.clone();
-                    sending.spawn(async move { desk.send(notice).await });
-                }
-            }
-            Err(error) => tracing::error!(error = chain(&error), "could not claim notices"),
+        let told = self.told.load_full();
+        for (name, lane) in &told.channels {
+            self.send_due_of(&Owner::Channel(name.clone()), &lane.free, sending);
+        }
+        for owner in gone {
+            self.send_due_of(owner, &self.free_for_gone, sending);
         }
     }
 
+    fn send_due_of(
+        self: &Arc<Self>,
+        owner: &Owner,
+        free: &Arc<Semaphore>,
+        sending: &mut JoinSet<()>,
+    ) {
+        while let Ok(slot) = free.clone().try_acquire_owned() {
+            let claims = &self.parts.claims;
+            match claims.claim_of(owner, Work::Alert, 1, SystemClock.now()) {
+                Ok(mut claimed) => {
+                    let Some(notice) = claimed.pop() else { return };
+                    let desk = self.clone();
+                    sending.spawn(async move {
+                        let _slot = slot;
+                        desk.send(notice).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(?owner, error = chain(&error), "could not claim a notice");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Channels that are configured no longer and have notices all the same.
+    fn gone(&self) -> Vec<Owner> {
+        let told = self.told.load_full();
+        let is_told = |owner: &Owner| match owner {
+            Owner::Channel(name) => told.channels.contains_key(name),
+            Owner::Connection(_) | Owner::Sink(_) => false,
+        };
+        let backlogs = self.parts.claims.oldest_due_by_owner(Work::Alert);
+        let owners = backlogs.into_iter().map(|backlog| backlog.owner);
+        owners.filter(|owner| !is_told(owner)).collect()
+    }
+
     /// How long there is nothing to send, as far as is known.
-    fn rest(&self, sending: usize) -> Duration {
-        let due = self.parts.claims.next_due(Work::Alert);
-        match due.filter(|_| sending < SENDING_MAX) {
+    fn rest(&self) -> Duration {
+        let told = self.told.load_full();
+        let due = told.channels.iter().filter_map(|(name, lane)| {
+            // The end of one of its notices wakes the desk.
+            (lane.free.available_permits() > 0).then_some(())?;
+            let owner = Owner::Channel(name.clone());
+            self.parts.claims.next_due_of(&owner, Work::Alert)
+        });
+        match due.min() {
             Some(due) => due.since(SystemClock.now()).clamp(REST_MIN, LOOK_EVERY),
             None => LOOK_EVERY,
         }
@@ -252,7 +315,7 @@ impl AlertDesk {
     async fn send(&self, claimed: Claimed) {
         let told = self.told.load_full();
         let channel = match &claimed.task.kind {
-            TaskKind::Alert { channel, .. } => told.channels.get(channel),
+            TaskKind::Alert { channel, .. } => told.channels.get(channel).map(|lane| &lane.channel),
             _ => None,
         };
         let task = claimed.id();

@@ -1,5 +1,6 @@
 //! The desk over the store in memory, and a channel that is a program.
 
+use tidegate_core::alert::{AlertKey, NoticeKind};
 use tidegate_core::task::DeadCause;
 
 use super::*;
@@ -53,6 +54,71 @@ async fn a_store_that_has_failed_is_told_without_it_and_once() {
     );
     sleep(LOOK_EVERY + LOOK_EVERY / 2).await;
     assert_eq!(bed.text("told"), told);
+    running.abort();
+}
+
+/// A notice that an alert is over.
+fn over(channel: &str, number: usize) -> (ChannelName, Notice) {
+    let notice = Notice {
+        key: AlertKey {
+            rule: AlertRule::StoreReadOnly,
+            subject: format!("{channel}-{number}"),
+        },
+        kind: NoticeKind::Over,
+        summary: "it is over".into(),
+        count: 0,
+        oldest: None,
+        excerpt: String::new(),
+        link: "/".into(),
+        since: SystemClock.now(),
+    };
+    (channel.parse().unwrap(), notice)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_hangs_keeps_no_other_waiting() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    let notices = |channel, count| (0..count).map(move |number| over(channel, number));
+    let update = AlertUpdate {
+        notices: notices("hangs", 3 * SENDING_MAX)
+            .chain(notices("gone", 3 * SENDING_MAX))
+            .chain(notices("ops", 1))
+            .collect(),
+        ..AlertUpdate::default()
+    };
+    let submission = Submission::PutAlerts(Box::new(update));
+    bed.journal.submit(submission).await.unwrap();
+    let submitted = SystemClock.now();
+    let (begun, told) = (bed.path("begun"), bed.path("told"));
+    let (begun, told) = (begun.display(), told.display());
+    desk.configure(&bed.config(&format!(
+        "{TOLD}command = [\"tee\", \"-a\", \"{told}\"]\n[alerts.hangs]\nkind = \"command\"\n\
+         command = [\"sh\", \"-c\", \"echo begun >> {begun}; exec sleep 60\"]\n"
+    )));
+    let running = tokio::spawn(desk.clone().run());
+    until("the other channel is told", || {
+        bed.text("told").contains("ops-0")
+    })
+    .await;
+    // A channel without a section is none that could hang: all of its notices end.
+    let parked = || {
+        let counts = bed.reader.dead_counts().into_iter();
+        let of_channels = counts.filter(|count| count.cause == DeadCause::AlertChannel);
+        of_channels.map(|count| count.count).sum::<u64>()
+    };
+    until("what has no channel is parked", || {
+        parked() == 3 * SENDING_MAX as u64
+    })
+    .await;
+    // It hangs within its bound: what is more is not even claimed.
+    until("it hangs", || {
+        bed.text("begun").lines().count() >= SENDING_MAX
+    })
+    .await;
+    let owner = Owner::Channel("hangs".parse().unwrap());
+    let due = desk.parts.claims.next_due_of(&owner, Work::Alert);
+    assert!(due.is_some_and(|due| due <= submitted), "{due:?}");
     running.abort();
 }
 
