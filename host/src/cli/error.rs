@@ -129,8 +129,8 @@ pub(crate) enum CliError {
     /// More would be done than may be done unasked.
     #[error("this would replay {count} things at once, and nobody is there to be asked")]
     Unasked {
-        /// How many.
-        count: u64,
+        /// How many, as it was counted.
+        count: String,
     },
     /// The person cannot be asked.
     #[error("could not read what was answered")]

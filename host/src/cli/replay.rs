@@ -2,10 +2,12 @@
 //!
 //! What was begun is the host's: it goes on where this command is interrupted. What it
 //! waits for is that all of it has been tried once; what fails again is retried by the
-//! policy, or comes back as a dead letter.
+//! policy, or comes back as a dead letter. Where all of it does, or the wait has no end,
+//! the answer is no.
 
 mod named;
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
@@ -39,6 +41,8 @@ const COMMITTED_WITHIN: Duration = Duration::from_secs(1);
 /// one of its entity went out already: --forced sends it all the same.
 ///
 /// A filter is counted first. More than one item is replayed after a yes, or with --yes.
+/// The exit status is 1 where all of it is a dead letter again, or nothing moves any more
+/// before all of it has been tried.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidegate replay tsk_000000000000002a evt_0000000000000029\n  \
@@ -165,7 +169,7 @@ fn by_filter(args: &ReplayArgs, api: &Api, output: &mut Output) -> Result<Exit, 
     let mut request = args.request();
     request.insert("dry_run".into(), true.into());
     let counted = api.send(&path, &Value::Object(request.clone()))?;
-    let count = number(&counted.value, "/would_replay");
+    let count = Count::of(&counted.value);
     if args.dry_run {
         if output.json() {
             output.line(counted.text.trim())?;
@@ -174,9 +178,10 @@ fn by_filter(args: &ReplayArgs, api: &Api, output: &mut Output) -> Result<Exit, 
         }
         return Ok(Exit::Done);
     }
-    if !wanted(args, count, output)? {
+    if !wanted(args, &count, output)? {
         return Ok(Exit::No);
     }
+    let letters = letters(args, count.number, &request, api)?;
     request.remove("dry_run");
     let before = Standing::read(api)?;
     let begun = api.send(&path, &Value::Object(request))?;
@@ -184,18 +189,70 @@ fn by_filter(args: &ReplayArgs, api: &Api, output: &mut Output) -> Result<Exit, 
         return told(&begun.text, &begun.value, None, output);
     }
     let ended = watch(&begun.value, api, output)?;
-    let after = drain(&ended, &before, api, output)?;
-    told(&ended.to_string(), &ended, Some((before, after)), output)
+    let waited = drain(&ended, before, letters, api, output)?;
+    told(&ended.to_string(), &ended, Some(&waited), output)
+}
+
+/// How many a filter takes.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    number: u64,
+    /// The host stopped counting there: there may be more, also where it has found none.
+    at_least: bool,
+}
+
+impl Count {
+    fn of(counted: &Value) -> Self {
+        Self {
+            number: number(counted, "/would_replay"),
+            at_least: counted.pointer("/at_least") == Some(&Value::Bool(true)),
+        }
+    }
+
+    const fn is_one_at_most(&self) -> bool {
+        self.number <= 1 && !self.at_least
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.at_least { " or more" } else { "" };
+        write!(f, "{}{more}", self.number)
+    }
+}
+
+/// How many dead letters are among what is taken.
+fn letters(
+    args: &ReplayArgs,
+    count: u64,
+    request: &Map<String, Value>,
+    api: &Api,
+) -> Result<u64, CliError> {
+    match args.state.as_deref() {
+        _ if args.no_wait => Ok(0),
+        Some("dead") => Ok(count),
+        _ if args.cause.is_some() => Ok(count),
+        Some(_) => Ok(0),
+        None => {
+            let mut request = request.clone();
+            request.insert("state".into(), "dead".into());
+            let path = Query::path(&["v1", "replays"]);
+            let counted = api.send(&path, &Value::Object(request))?;
+            Ok(number(&counted.value, "/would_replay"))
+        }
+    }
 }
 
 /// Whether so many may run again: the person says so, on the line or when asked.
-fn wanted(args: &ReplayArgs, count: u64, output: &mut Output) -> Result<bool, CliError> {
-    if count <= 1 || args.yes {
+fn wanted(args: &ReplayArgs, count: &Count, output: &mut Output) -> Result<bool, CliError> {
+    if count.is_one_at_most() || args.yes {
         output.note(format_args!("replaying {count}"));
         return Ok(true);
     }
     if !output.attended() {
-        return Err(CliError::Unasked { count });
+        return Err(CliError::Unasked {
+            count: count.to_string(),
+        });
     }
     output.confirm(format_args!("replay {count} things?"))
 }
@@ -245,23 +302,56 @@ impl Standing {
     }
 }
 
+/// What came of the wait for what a run has queued.
+#[derive(Clone, Copy, Debug)]
+struct Waited {
+    before: Standing,
+    after: Standing,
+    /// Dead letters among what was taken.
+    letters: u64,
+    /// All of it has been tried.
+    tried: bool,
+}
+
+impl Waited {
+    /// Whether some of what was queued got through, as far as the counts of dead letters
+    /// say, which know nothing of what else is parked meanwhile.
+    fn verdict(&self, queued: u64) -> Exit {
+        // What was queued left the dead letters; what is more than were left is back.
+        let left = self.letters.min(queued);
+        let again = (self.after.dead + left).saturating_sub(self.before.dead);
+        if self.tried && (queued == 0 || again < queued) {
+            Exit::Done
+        } else {
+            Exit::No
+        }
+    }
+}
+
 /// Waits until what a run has queued has been tried once.
 fn drain(
     run: &Value,
-    before: &Standing,
+    before: Standing,
+    letters: u64,
     api: &Api,
     output: &mut Output,
-) -> Result<Standing, CliError> {
+) -> Result<Waited, CliError> {
     let queued = number(run, "/queued");
-    let ended = text(run, "/ended_at").parse().ok();
+    let ended: Option<Timestamp> = text(run, "/ended_at").parse().ok();
     let mut progress = Progress::new("running", output);
     loop {
         let now = Standing::read(api)?;
         let open = now.pending.saturating_sub(before.pending).min(queued);
         let moves = progress.at(queued - open, queued, output);
-        if now.has_drained(ended, before) || !moves {
+        let drained = now.has_drained(ended, &before);
+        if drained || !moves {
             progress.end();
-            return Ok(now);
+            return Ok(Waited {
+                before,
+                after: now,
+                letters,
+                tried: drained && ended.is_some(),
+            });
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -270,26 +360,33 @@ fn drain(
 fn told(
     text_of: &str,
     run: &Value,
-    around: Option<(Standing, Standing)>,
+    waited: Option<&Waited>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    let (queued, passed) = (number(run, "/queued"), number(run, "/passed"));
+    let exit = waited.map_or(Exit::Done, |waited| waited.verdict(queued));
     if output.json() {
         output.line(text_of.trim())?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let id = text(run, "/id");
-    let (queued, passed) = (number(run, "/queued"), number(run, "/passed"));
     let state = text(run, "/state");
     let line = format!("{id} {state}: {queued} queued, {passed} passed over");
     output.line(plain(&line))?;
-    match around {
-        None => output.note("it goes on by itself: tidegate status"),
-        Some((before, after)) => output.line(format_args!(
+    if let Some(Waited { before, after, .. }) = waited {
+        output.line(format_args!(
             "dead letters: {}, {} before",
             after.dead, before.dead
-        ))?,
+        ))?;
     }
-    Ok(Exit::Done)
+    match waited {
+        None => output.note("it goes on by itself: tidegate status"),
+        Some(waited) if !waited.tried => output
+            .note("nothing moves, and not all of it has been tried; it goes on by itself: tidegate status"),
+        Some(_) if exit == Exit::No => output.note("all of it is a dead letter again: tidegate dead-letters"),
+        Some(_) => {}
+    }
+    Ok(exit)
 }
 
 #[cfg(test)]
@@ -308,6 +405,38 @@ mod tests {
             now.has_drained(by.map(Timestamp::from_secs), &before),
             expect
         );
+    }
+
+    #[test]
+    fn what_came_of_it_is_a_yes_where_something_got_through() {
+        let check = |tried, letters, queued, [before, after]: [u64; 2], expect| {
+            let standing = |dead| Standing {
+                pending: 0,
+                dead,
+                oldest: None,
+            };
+            let waited = Waited {
+                before: standing(before),
+                after: standing(after),
+                letters,
+                tried,
+            };
+            assert_eq!(waited.verdict(queued), expect, "{waited:?}");
+        };
+        check(true, 3, 3, [5, 2], Exit::Done);
+        check(true, 3, 3, [5, 4], Exit::Done);
+        // All of them came back.
+        check(true, 3, 3, [5, 5], Exit::No);
+        // Events that had ended well, and are dead letters now.
+        check(true, 0, 3, [5, 5], Exit::Done);
+        check(true, 0, 3, [5, 8], Exit::No);
+        // Of each kind one, and neither got through.
+        check(true, 1, 2, [5, 6], Exit::No);
+        check(true, 1, 2, [5, 5], Exit::Done);
+        // What was passed over never left.
+        check(true, 3, 0, [5, 5], Exit::Done);
+        check(true, 3, 1, [5, 4], Exit::Done);
+        check(false, 3, 3, [5, 2], Exit::No);
     }
 
     #[test]

@@ -163,6 +163,24 @@ fn a_filter_is_counted_begun_and_followed_until_all_was_tried() {
 }
 
 #[test]
+fn a_filter_of_which_all_is_a_dead_letter_again_is_a_no() {
+    let (before, after) = (status(0, 2), status(0, 2));
+    let host = Host::jsons(&[r#"{"would_replay":2}"#, &before, RUN, &after]);
+    let said = say(&host, &["replay", "--state", "dead", "--yes", "--json"]);
+    assert_eq!(said.done.unwrap(), Exit::No);
+    // Past events that are taken too are no dead letters yet: those are counted apart.
+    let counted = [r#"{"would_replay":2}"#, r#"{"would_replay":1}"#];
+    let host = Host::jsons(&[counted[0], counted[1], &before, RUN, &after]);
+    let said = say(&host, &["replay", "--connection", "github/acme", "--yes"]);
+    assert_eq!(said.done.unwrap(), Exit::Done);
+    host.request();
+    assert_eq!(
+        host.request().last().unwrap(),
+        r#"{"connection":"github/acme","dry_run":true,"state":"dead"}"#
+    );
+}
+
+#[test]
 fn many_are_not_replayed_unasked() {
     let host = Host::json(r#"{"would_replay":2}"#);
     let error = say(&host, &["replay", "--state", "dead"]).done.unwrap_err();
@@ -174,6 +192,13 @@ fn many_are_not_replayed_unasked() {
     let host = Host::json(r#"{"would_replay":2}"#);
     let said = say(&host, &["replay", "--state", "dead", "--dry-run"]);
     assert_eq!(said.answer, "would replay 2\n");
+    // The host looked at so many that it stopped: none found so far is no reason to go on.
+    let host = Host::json(r#"{"would_replay":0,"at_least":true}"#);
+    let error = say(&host, &["replay", "--state", "dead"]).done.unwrap_err();
+    assert!(report(&error).contains("replay 0 or more things"));
+    let host = Host::json(r#"{"would_replay":7,"at_least":true}"#);
+    let said = say(&host, &["replay", "--state", "dead", "--dry-run"]);
+    assert_eq!(said.answer, "would replay 7 or more\n");
 }
 
 #[test]
