@@ -7,25 +7,41 @@ use super::advance::begins_again;
 use super::draft::Draft;
 use crate::view::Fault;
 
-/// Stages a sink's standing. One that held back more of the change log than the policy
-/// keeps begins again with the mirror once it is resumed, whatever its standing says.
-pub(super) fn put(draft: &mut Draft<'_>, mut standing: SinkStanding) {
-    let (room, key) = (draft.view.rooms.sinks, standing.sink.as_str().to_owned());
+/// Stages a sink's standing as it is given where the sink is new. Else its state alone
+/// changes: how far it has come is known here better than to whoever read it a while ago.
+/// One that held back more of the change log than the policy keeps stays paused for that,
+/// and begins again with the mirror once it is resumed.
+pub(super) fn put(draft: &mut Draft<'_>, given: SinkStanding) {
+    let (room, key) = (draft.view.rooms.sinks, given.sink.as_str().to_owned());
     // A standing that cannot be read is replaced by one that can.
     let stored = draft
         .find::<SinkStanding>(room, key.as_bytes())
         .ok()
         .flatten();
-    let paused = matches!(standing.state, SinkState::Paused { .. });
-    if !paused && stored.as_ref().is_some_and(begins_again) {
-        let newest = ChangeSeq::new(draft.ledger.tally.last_change);
-        standing.cursor = newest;
-        standing.mirror = Some(MirrorWalk {
+    let newest = ChangeSeq::new(draft.ledger.tally.last_change);
+    let standing = match stored {
+        None => given,
+        Some(stored) => changed(stored, given.state, newest),
+    };
+    draft.put(room, key, &standing);
+}
+
+fn changed(stored: SinkStanding, state: SinkState, newest: ChangeSeq) -> SinkStanding {
+    if !begins_again(&stored) {
+        return SinkStanding { state, ..stored };
+    }
+    if matches!(state, SinkState::Paused { .. }) {
+        return stored;
+    }
+    SinkStanding {
+        sink: stored.sink,
+        cursor: newest,
+        mirror: Some(MirrorWalk {
             after: None,
             then: newest,
-        });
+        }),
+        state,
     }
-    draft.put(room, key, &standing);
 }
 
 /// A sink goes, with its open deliveries. Its dead letters stay until a person decides.

@@ -14,6 +14,7 @@ for_every_engine![
     what_failed_becomes_tasks_in_order,
     an_advance_handed_in_again_adds_nothing,
     an_advance_lifts_no_pause_and_moves_no_cursor_back,
+    a_pause_moves_no_cursor_back,
     a_parked_delivery_takes_its_change_along_and_releases_the_next,
     a_delivery_that_is_refused_for_good_is_parked_at_once,
     a_retry_waits_and_keeps_its_attempts,
@@ -154,6 +155,36 @@ fn an_advance_lifts_no_pause_and_moves_no_cursor_back(bed: &Bed) {
     store.commit(vec![Submission::DropSink(app()), unheard]);
     assert_eq!(store.reader.sink(&app()).unwrap(), None, "it stays dropped");
     assert_eq!(store.reader.counts().scheduled, 0);
+}
+
+fn a_pause_moves_no_cursor_back(bed: &Bed) {
+    let mut store = stocked(bed);
+    let put = |standing: &SinkStanding, why| Submission::PutSink {
+        standing: Box::new(SinkStanding {
+            state: SinkState::Paused {
+                why,
+                reason: "maintenance".into(),
+                since: tidegate_core::time::Timestamp::EPOCH,
+            },
+            ..standing.clone()
+        }),
+        audit: None,
+    };
+    let read_before = store.app();
+    let advance = store.advance(4, Vec::new());
+    store.commit(vec![advance, put(&read_before, PauseCause::Operator)]);
+    let paused = store.app();
+    assert_eq!(
+        (paused.cursor, paused.state.code()),
+        (ChangeSeq::new(4), "paused")
+    );
+    // As of a sink that retention leaves behind before a person's pause is stored.
+    store.commit(vec![put(&paused, PauseCause::Behind)]);
+    store.commit(vec![put(&read_before, PauseCause::Operator)]);
+    let SinkState::Paused { why, .. } = store.app().state else {
+        panic!("{:?}", store.app());
+    };
+    assert_eq!(why, PauseCause::Behind, "it begins again with the mirror");
 }
 
 fn a_parked_delivery_takes_its_change_along_and_releases_the_next(bed: &Bed) {
