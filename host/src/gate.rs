@@ -116,8 +116,8 @@ impl Gate {
     }
 }
 
-/// Latches the gate if the thread that holds it panics: without that thread the host would
-/// stay up and not do its work, where a restart would.
+/// Latches the gate if the thread or the loop that holds it panics: without it the host
+/// would stay up and not do its work, where a restart would.
 #[derive(Debug)]
 pub(crate) struct LatchOnPanic {
     gate: Arc<Gate>,
@@ -125,7 +125,7 @@ pub(crate) struct LatchOnPanic {
 }
 
 impl LatchOnPanic {
-    /// For a thread, held as long as it runs.
+    /// For a thread or a loop, held as long as it runs.
     pub(crate) fn new(gate: &Arc<Gate>, reason: &'static str) -> Self {
         Self {
             gate: gate.clone(),

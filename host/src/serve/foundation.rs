@@ -15,7 +15,7 @@ use super::ServeError;
 use crate::alerting::{AlertDesk, AlertParts};
 use crate::committer::{self, Listeners};
 use crate::config::{Config, ConfigSource, StoreEngine};
-use crate::gate::Gate;
+use crate::gate::{Gate, LatchOnPanic};
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
@@ -177,26 +177,23 @@ impl Foundation {
         config: &Arc<Config>,
         source: ConfigSource,
     ) -> JoinSet<()> {
-        let mut loops = JoinSet::new();
+        let mut loops = Loops::new(&self.gate);
         let Crew { desks, replays } = crew;
-        loops.spawn(self.plugins.clone().watch());
-        loops.spawn(replays.clone().run());
-        loops.spawn(desks.alerts.clone().run());
-        let sinks = desks.sinks.clone();
-        loops.spawn(housekeeping::keep_store(self.journal.clone(), sinks));
-        let reloads = self.reloads.clone();
-        loops.spawn(reload::watch(
-            source,
-            config.clone(),
-            desks.clone(),
-            reloads,
-        ));
+        loops.start("the plugin loop panicked", self.plugins.clone().watch());
+        loops.start("the replay loop panicked", replays.clone().run());
+        loops.start("the alert loop panicked", desks.alerts.clone().run());
+        let upkeep = housekeeping::keep_store(self.journal.clone(), desks.sinks.clone());
+        loops.start("the store's upkeep panicked", upkeep);
+        let (desks, reloads) = (desks.clone(), self.reloads.clone());
+        let reload = reload::watch(source, config.clone(), desks, reloads);
+        loops.start("the reload loop panicked", reload);
         if let Some(dir) = config.store.dir.clone() {
             let reserve = config.store.reserve_bytes;
             let (gate, bell) = (self.gate.clone(), self.bell.clone());
-            loops.spawn(housekeeping::watch_disk(dir, reserve, gate, bell));
+            let watch = housekeeping::watch_disk(dir, reserve, gate, bell);
+            loops.start("the disk watch panicked", watch);
         }
-        loops
+        loops.set
     }
 
     pub(super) fn start_workers(&self, count: usize) -> Result<Vec<JoinHandle<()>>, ServeError> {
@@ -243,6 +240,30 @@ impl Foundation {
             dead = counts.dead,
             "ended; what is pending goes on at the next start"
         );
+    }
+}
+
+/// The loops, without any of which the host would stay up and not do all of its work: one
+/// that panics latches the gate, and a restart has them all again.
+struct Loops<'g> {
+    gate: &'g Arc<Gate>,
+    set: JoinSet<()>,
+}
+
+impl<'g> Loops<'g> {
+    fn new(gate: &'g Arc<Gate>) -> Self {
+        Self {
+            gate,
+            set: JoinSet::new(),
+        }
+    }
+
+    fn start(&mut self, reason: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let latch = LatchOnPanic::new(self.gate, reason);
+        self.set.spawn(async move {
+            let _latch = latch;
+            work.await;
+        });
     }
 }
 
@@ -297,4 +318,30 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
     let kernel = runtime.facts();
     tracing::info!(pagemap_scan = kernel.pagemap_scan, "plugin runtime");
     Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::ports::NotStored;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_latches_the_gate_and_one_that_is_ended_does_not() {
+        let gate = Arc::new(Gate::new());
+        let mut loops = Loops::new(&gate);
+        loops.start("it panicked", std::future::pending());
+        tokio::task::yield_now().await;
+        loops.set.shutdown().await;
+        assert_eq!(gate.admits(), Ok(()));
+        loops.start("it panicked", async { panic!("as a test") });
+        assert!(
+            loops
+                .set
+                .join_next()
+                .await
+                .is_some_and(|ended| ended.is_err())
+        );
+        assert_eq!(gate.admits(), Err(NotStored::Latched));
+    }
 }

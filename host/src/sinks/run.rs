@@ -2,11 +2,13 @@
 //!
 //! What is delivered is written down, so nothing is handed over while the gate is not
 //! open: the loop is closed and another one goes on from the durable standing. So it is
-//! after an error, at a growing pace. A loop that has paused its sink ends; resuming
-//! starts another.
+//! after an error or a panic, at a growing pace: what one sink meets concerns no other. A
+//! loop that has paused its sink ends; resuming starts another.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tidegate_core::errors::chain;
 use tidegate_core::ids::SinkName;
 use tidegate_core::ports::Clock as _;
@@ -41,6 +43,17 @@ pub(super) struct Run {
     pub(super) parts: SinkParts,
 }
 
+/// Why a loop broke off.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    /// It met an error.
+    #[error(transparent)]
+    Error(#[from] DeliverError),
+    /// It panicked, where and why stands in the log.
+    #[error("it panicked")]
+    Panicked,
+}
+
 /// Why a loop was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
@@ -60,7 +73,7 @@ impl Run {
                 () = opened(&mut gate) => {}
             }
             let began = Instant::now();
-            match self.deliver(&mut stop, &mut gate).await {
+            match caught(self.deliver(&mut stop, &mut gate)).await {
                 Ok(Left::Stopped) => return,
                 Ok(Left::Paused) => {
                     tracing::warn!(sink = %self.sink, "a sink is paused until it is resumed");
@@ -165,6 +178,12 @@ const fn is_paused(state: &SinkState) -> bool {
     matches!(state, SinkState::Paused { .. })
 }
 
+/// Nothing of a loop outlives its panic but what is durable, which the next one goes on from.
+async fn caught<T>(looped: impl Future<Output = Result<T, DeliverError>>) -> Result<T, Broken> {
+    let ended = AssertUnwindSafe(looped).catch_unwind().await;
+    Ok(ended.map_err(|_| Broken::Panicked)??)
+}
+
 /// Resolves when the loop is to end, or nobody is left who could say so.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -190,5 +209,19 @@ async fn woken(rings: &mut watch::Receiver<u64>, due: Option<Timestamp>) {
             let _ = timeout(due.since(SystemClock.now()), rung).await;
         }
         None => rung.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_breaks_off_like_one_that_fails() {
+        let panics = async { panic!("as a test") };
+        let broken = caught::<Left>(panics).await.unwrap_err();
+        assert_eq!(chain(&broken), "it panicked");
+        let ends = caught(async { Ok(Left::Stopped) }).await;
+        assert_eq!(ends.ok(), Some(Left::Stopped));
     }
 }
