@@ -101,8 +101,8 @@ impl Bed {
         Arc::new(Outlets::new(&self.config(""), "0011", operator).unwrap())
     }
 
-    pub(crate) fn sinks(&self) -> SinkDesk {
-        SinkDesk::new(SinkParts {
+    pub(crate) fn sinks(&self) -> Arc<SinkDesk> {
+        Arc::new(SinkDesk::new(SinkParts {
             reader: self.reader.clone(),
             claims: self.claims.clone(),
             journal: self.journal.clone(),
@@ -111,7 +111,7 @@ impl Bed {
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets: self.outlets(),
-        })
+        }))
     }
 
     pub(crate) fn alerts(&self) -> Arc<AlertDesk> {

@@ -5,6 +5,7 @@
 mod alerting;
 #[cfg(test)]
 mod bed;
+mod carried;
 mod cli;
 mod committer;
 mod config;

@@ -15,7 +15,9 @@ use tidegate_core::ports::{Clock as _, NotStored, ReadError};
 use tidegate_core::replay::{ReplayFilter, ReplayMode, ReplayRun};
 use tidegate_store::{Answer, Reader, ReplayBatch, ReplayPage, Submission};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::{sleep, timeout};
 
+use crate::carried::carried_through;
 use crate::committer::JournalHandle;
 use crate::gate::{Gate, GateState};
 use crate::system::SystemClock;
@@ -26,6 +28,10 @@ const BATCH_MAX: usize = 500;
 /// The pause after something could not be read or stored.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Runs are looked for so often although none was heard to begin: a commit may be durable
+/// although its answer was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// The replay desk.
 #[derive(Debug)]
 pub(crate) struct ReplayDesk {
@@ -33,6 +39,7 @@ pub(crate) struct ReplayDesk {
     journal: JournalHandle,
     gate: Arc<Gate>,
     begun: Notify,
+    look_every: Duration,
     /// One begins after another, so that no two get the same id.
     beginning: Mutex<()>,
 }
@@ -54,16 +61,29 @@ impl ReplayDesk {
             journal,
             gate,
             begun: Notify::new(),
+            look_every: LOOK_EVERY,
             beginning: Mutex::default(),
         }
     }
 
-    /// Begins a replay of all that the filter takes now; resolves once it is durable.
+    /// Begins a replay of all that the filter takes now; resolves once it is durable. It
+    /// begins also where whoever asked hangs up meanwhile.
     pub(crate) async fn begin(
-        &self,
+        self: &Arc<Self>,
         filter: ReplayFilter,
         mode: ReplayMode,
         who: &str,
+        reason: Option<String>,
+    ) -> Result<ReplayRun, NotStored> {
+        let (desk, who) = (self.clone(), who.to_owned());
+        carried_through(async move { desk.put(filter, mode, who, reason).await }).await
+    }
+
+    async fn put(
+        &self,
+        filter: ReplayFilter,
+        mode: ReplayMode,
+        who: String,
         reason: Option<String>,
     ) -> Result<ReplayRun, NotStored> {
         let _one = self.beginning.lock().await;
@@ -72,10 +92,10 @@ impl ReplayDesk {
             tracing::error!(error = chain(&error), "a replay could not be begun");
             NotStored::Unreadable
         })?;
-        who.clone_into(&mut run.who);
+        run.who.clone_from(&who);
         let audit = AuditEntry {
             at: run.began,
-            who: who.to_owned(),
+            who,
             action: AuditAction::Replay,
             subject: format!("{}: {}", run.id, words(&run.filter)),
             reason,
@@ -107,11 +127,12 @@ impl ReplayDesk {
                 }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "replays could not be read");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                     continue;
                 }
             }
-            self.begun.notified().await;
+            // Heard or not, what is stored counts.
+            let _ = timeout(self.look_every, self.begun.notified()).await;
         }
     }
 
@@ -124,7 +145,7 @@ impl ReplayDesk {
                 Ok(moved) => run = moved,
                 Err(error) => {
                     tracing::warn!(replay = %run.id, error = chain(&error), "a replay rests, and goes on");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -223,6 +244,7 @@ fn words(filter: &ReplayFilter) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tidegate_core::task::DeadCause;
 
     use super::*;
@@ -268,6 +290,41 @@ mod tests {
         let first = &audit[1].1;
         let said = "rpl_0000000000000001: cause partner-data";
         assert_eq!((first.subject.as_str(), first.count), (said, 3));
+        running.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replay_runs_although_whoever_began_it_hung_up() {
+        let bed = Bed::new();
+        bed.letter("no such field").await;
+        let desk = desk(&bed);
+        let running = tokio::spawn(desk.clone().run());
+        let begun = desk.begin(ReplayFilter::default(), ReplayMode::default(), "ann", None);
+        assert!(begun.now_or_never().is_none(), "dropped half-way");
+        until("it has put the letter back", || {
+            bed.reader.counts().scheduled == 1
+        })
+        .await;
+        running.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replay_runs_although_nobody_was_heard_to_begin_it() {
+        let bed = Bed::new();
+        bed.letter("no such field").await;
+        let mut listener =
+            ReplayDesk::new(bed.reader.clone(), bed.journal.clone(), bed.gate.clone());
+        listener.look_every = Duration::from_millis(20);
+        let running = tokio::spawn(Arc::new(listener).run());
+        // Its first look is over.
+        sleep(Duration::from_millis(10)).await;
+        let other = desk(&bed);
+        let begun = other.begin(ReplayFilter::default(), ReplayMode::default(), "ann", None);
+        assert_eq!(begun.await.unwrap().total, 1);
+        until("it has put the letter back", || {
+            bed.reader.counts().scheduled == 1
+        })
+        .await;
         running.abort();
     }
 }

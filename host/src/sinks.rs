@@ -1,4 +1,5 @@
-//! The sink desk: a loop for each configured sink, and people's way to pause and resume.
+//! The sink desk: a loop for each configured sink. How people pause and resume them stands
+//! in `switches`.
 //!
 //! How a sink stands is the store's; the desk sees to it that a loop runs exactly where
 //! the configuration has the sink and its standing is not paused. A sink that cannot be
@@ -8,6 +9,7 @@
 
 mod counted;
 mod run;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -16,12 +18,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::join_all;
-use tidegate_core::audit::{AuditAction, AuditEntry};
+use tidegate_core::audit::AuditEntry;
 use tidegate_core::errors::chain;
 use tidegate_core::ids::SinkName;
-use tidegate_core::ports::{Clock as _, NotStored, ReadError};
+use tidegate_core::ports::{NotStored, ReadError};
 use tidegate_core::retry::RetryPolicy;
-use tidegate_core::sink::{PauseCause, SinkStanding, SinkState};
+use tidegate_core::sink::{SinkStanding, SinkState};
 use tidegate_store::{Answer, Claims, Reader, Submission};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -31,7 +33,7 @@ use crate::config::{Config, SinkConfig};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
-use crate::system::{SystemChance, SystemClock};
+use crate::system::SystemChance;
 use crate::workers::Bell;
 
 use counted::Counted;
@@ -151,72 +153,6 @@ impl SinkDesk {
     pub(crate) fn standings(&self) -> Result<Vec<SinkView>, ReadError> {
         let known = self.known().clone();
         view::views(&self.parts, known)
-    }
-
-    /// Pauses a sink in a person's name. What is on its way is waited for.
-    pub(crate) async fn pause(
-        &self,
-        name: &SinkName,
-        reason: Option<String>,
-        who: &str,
-    ) -> Result<SinkStanding, SinkError> {
-        let mut loops = self.loops.lock().await;
-        let known = self.of(name)?;
-        if let Some(running) = loops.remove(name) {
-            running.end().await;
-        }
-        let paused = self.put_paused(name, &known, reason, who).await;
-        if paused.is_err() {
-            self.start(&mut loops, name, &known).await;
-        }
-        paused
-    }
-
-    async fn put_paused(
-        &self,
-        name: &SinkName,
-        known: &Known,
-        reason: Option<String>,
-        who: &str,
-    ) -> Result<SinkStanding, SinkError> {
-        let mut standing = self.standing(name, known).await?;
-        let now = SystemClock.now();
-        // One that is paused already has a reason that counts for more than this one.
-        if !matches!(standing.state, SinkState::Paused { .. }) {
-            let words = reason.clone().unwrap_or_else(|| format!("paused by {who}"));
-            standing.state = SinkState::Paused {
-                why: PauseCause::Operator,
-                reason: words,
-                since: now,
-            };
-        }
-        let audit = audit(AuditAction::PauseSink, name, reason, who);
-        self.put(standing, Some(audit)).await
-    }
-
-    /// Lets a sink run again, from where it stands.
-    pub(crate) async fn resume(
-        &self,
-        name: &SinkName,
-        reason: Option<String>,
-        who: &str,
-    ) -> Result<SinkStanding, SinkError> {
-        let mut loops = self.loops.lock().await;
-        let known = self.of(name)?;
-        // One that keeps failing is tried at once.
-        if let Some(running) = loops.remove(name) {
-            running.end().await;
-        }
-        let resumed = match self.standing(name, &known).await {
-            Ok(mut standing) => {
-                standing.state = SinkState::Running;
-                let audit = audit(AuditAction::ResumeSink, name, reason, who);
-                self.put(standing, Some(audit)).await
-            }
-            Err(error) => Err(error),
-        };
-        self.start(&mut loops, name, &known).await;
-        resumed
     }
 
     /// Stops the loops that retention has left behind the change log.
@@ -408,15 +344,4 @@ fn known(config: &Config) -> BTreeMap<SinkName, Known> {
     sinks
         .map(|(name, sink)| (name.clone(), known(sink)))
         .collect()
-}
-
-fn audit(action: AuditAction, name: &SinkName, reason: Option<String>, who: &str) -> AuditEntry {
-    AuditEntry {
-        at: SystemClock.now(),
-        who: who.to_owned(),
-        action,
-        subject: name.to_string(),
-        reason,
-        count: 1,
-    }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tidegate_core::audit::AuditAction;
 use tidegate_core::ids::ChangeSeq;
 
@@ -58,6 +59,27 @@ async fn a_sink_delivers_is_paused_and_resumed() {
         .collect();
     let (paused, resumed) = (AuditAction::PauseSink, AuditAction::ResumeSink);
     assert_eq!(audit, [(resumed, "bob"), (paused, "ann")]);
+    desk.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_leaves_no_sink_without_its_loop() {
+    let bed = Bed::new();
+    let desk = bed.sinks();
+    desk.configure(&bed.config(LOG)).await;
+    bed.change("1").await;
+    settled(&bed, 1).await;
+    let name = log();
+    // Dropped while the loop is waited for, as of a connection that is closed.
+    assert!(desk.resume(&name, None, "ann").now_or_never().is_none());
+    bed.change("2").await;
+    settled(&bed, 2).await;
+    assert!(desk.pause(&name, None, "ann").now_or_never().is_none());
+    let state = || bed.reader.sink(&name).unwrap().unwrap().state.code();
+    until("it is paused all the same", || state() == "paused").await;
+    desk.resume(&name, None, "ann").await.unwrap();
+    bed.change("3").await;
+    settled(&bed, 3).await;
     desk.end().await;
 }
 
