@@ -33,6 +33,8 @@ const WITHIN: Duration = Duration::from_secs(20);
 
 /// What a host stands on.
 pub(crate) struct Bed {
+    /// What the store stands in, to tear rows of it.
+    pub(crate) memory: Memory,
     pub(crate) reader: Reader,
     pub(crate) claims: Claims,
     pub(crate) journal: JournalHandle,
@@ -52,11 +54,12 @@ impl Bed {
             seed: [7; 16],
             marks: Marks::default(),
         };
+        let memory = Memory::new();
         let Opened {
             committer,
             reader,
             claims,
-        } = tidegate_store::open(Arc::new(Memory::new()), options, SystemClock.now()).unwrap();
+        } = tidegate_store::open(Arc::new(memory.clone()), options, SystemClock.now()).unwrap();
         let (gate, bell) = (Arc::new(Gate::new()), Arc::new(Bell::default()));
         let metrics = Arc::new(Metrics::new());
         let listeners = Listeners {
@@ -68,6 +71,7 @@ impl Bed {
         let (journal, _) =
             committer::start(committer, reader.clone(), gate.clone(), listeners).unwrap();
         Self {
+            memory,
             reader,
             claims,
             journal,
@@ -183,6 +187,12 @@ impl Bed {
             poll_now: false,
         })
         .await;
+    }
+
+    /// The change at that place cannot be read any more.
+    pub(crate) fn tear_change(&self, seq: u64) {
+        let key = seq.to_be_bytes();
+        self.memory.corrupt("changes-00000001", &key, &[0xff]);
     }
 
     /// An event is parked.

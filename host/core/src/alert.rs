@@ -18,7 +18,7 @@ pub enum AlertRule {
     SignatureFailures,
     /// A connection whose outgoing work rests.
     ConnectionPaused,
-    /// A sink that keeps failing or is paused.
+    /// A sink that keeps failing, is paused, or whose next change cannot be read.
     SinkPaused,
     /// The store takes nothing since a write failed.
     StoreReadOnly,

@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 
 pub use observed::{
     Backlog, DeadLetters, Finding, Observed, PausedConnection, SignatureFailures, SinkTrouble,
+    UnreadableSink,
 };
 
 /// A channel and what it is told about.

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_core::alerting::{Backlog, DeadLetters, Observed, PausedConnection, SinkTrouble};
+use tidegate_core::alerting::{
+    Backlog, DeadLetters, Observed, PausedConnection, SinkTrouble, UnreadableSink,
+};
+use tidegate_core::errors::chain;
 use tidegate_core::ids::TaskId;
 use tidegate_core::limits::{ALERT_EXCERPT_BYTES_MAX, cut_text};
 use tidegate_core::ports::{Observer, ReadError};
@@ -83,7 +86,9 @@ impl HostObserver {
         }
     }
 
-    fn backlog(&self, sinks: &[SinkStanding]) -> Result<Vec<Backlog>, ReadError> {
+    /// What is due, and the sinks of which that cannot be read: they are worth an alert, and
+    /// must not keep the others from theirs.
+    fn backlog(&self, sinks: &[SinkStanding]) -> (Vec<Backlog>, Vec<UnreadableSink>) {
         let works = [Work::Map, Work::Partner, Work::Deliver, Work::Alert];
         let queued = works
             .into_iter()
@@ -95,12 +100,22 @@ impl HostObserver {
                 open: backlog.open,
             })
             .collect();
+        let mut unreadable = Vec::new();
         for standing in sinks {
             let owner = Owner::Sink(standing.sink.clone());
             if is_paused(standing) {
                 // That it is paused says enough.
                 all.retain(|backlog| backlog.owner != owner);
-            } else if let Some(oldest) = oldest_after(&self.reader, standing)? {
+                continue;
+            }
+            let oldest = oldest_after(&self.reader, standing).unwrap_or_else(|error| {
+                unreadable.push(UnreadableSink {
+                    sink: standing.sink.clone(),
+                    reason: chain(&error),
+                });
+                None
+            });
+            if let Some(oldest) = oldest {
                 let after = self.reader.newest_change().get() - standing.cursor.get();
                 match all.iter_mut().find(|backlog| backlog.owner == owner) {
                     Some(backlog) => {
@@ -115,7 +130,7 @@ impl HostObserver {
                 }
             }
         }
-        Ok(all)
+        (all, unreadable)
     }
 }
 
@@ -124,9 +139,11 @@ impl Observer for HostObserver {
         let sinks = self.reader.sinks()?;
         let paused = self.reader.paused()?.into_iter();
         let gate = self.gate.state();
+        let (backlog, unreadable) = self.backlog(&sinks);
         Ok(Observed {
             dead: self.dead(),
-            backlog: self.backlog(&sinks)?,
+            backlog,
+            unreadable,
             refusals: self.metrics.refusals().in_a_row(),
             paused: paused
                 .map(|paused| PausedConnection {
@@ -150,4 +167,44 @@ impl Observer for HostObserver {
 
 const fn is_paused(standing: &SinkStanding) -> bool {
     matches!(standing.state, SinkState::Paused { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::policy::AlertPolicy;
+    use tidegate_core::ports::Clock as _;
+    use tidegate_core::sink::SinkStart;
+    use tidegate_store::Submission;
+
+    use super::*;
+    use crate::bed::Bed;
+    use crate::system::SystemClock;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sink_whose_next_change_is_lost_is_an_alert_and_silences_no_other() {
+        let bed = Bed::new();
+        for sink in ["app", "log"] {
+            let standing = bed.reader.new_sink(sink.parse().unwrap(), SinkStart::Now);
+            let put = Submission::PutSink {
+                standing: Box::new(standing),
+                audit: None,
+            };
+            bed.journal.submit(put).await.unwrap();
+            bed.change(sink).await;
+        }
+        bed.letter("no such field").await;
+        bed.tear_change(1);
+        let desk = bed.alerts();
+        let observed = desk.observer.observe().unwrap();
+        let [lost] = observed.unreadable.as_slice() else {
+            panic!("{observed:?}")
+        };
+        assert_eq!(lost.sink.as_str(), "app");
+        assert!(lost.reason.contains("is corrupt"), "{}", lost.reason);
+        let owners: Vec<_> = observed.backlog.iter().map(|one| &one.owner).collect();
+        assert_eq!(owners, [&Owner::Sink("log".parse().unwrap())]);
+        let findings = observed.findings(&AlertPolicy::default(), SystemClock.now());
+        let subjects: Vec<_> = findings.iter().map(|one| &*one.key.subject).collect();
+        assert_eq!(subjects, ["tide/acme partner-data", "sink app"]);
+    }
 }

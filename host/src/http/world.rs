@@ -79,6 +79,8 @@ pub(super) const CONSUMER: &str = "let-me-read-let-me-read-let-me-read";
 /// A host that serves.
 pub(super) struct World {
     pub(super) host: Arc<Host>,
+    /// What the store stands in, to tear rows of it.
+    pub(super) memory: Memory,
     pub(super) ingress: SocketAddr,
     pub(super) operator: SocketAddr,
     claims: Claims,
@@ -92,7 +94,8 @@ impl World {
     pub(super) async fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let config = Arc::new(config(&dir));
-        let engine = Arc::new(Memory::new());
+        let memory = Memory::new();
+        let engine = Arc::new(memory.clone());
         let options = Options {
             policy: config.policy.clone(),
             seed: [7; 16],
@@ -174,6 +177,7 @@ impl World {
         servers.spawn(super::serve_operator(host.clone(), operator, stopping));
         Self {
             host,
+            memory,
             ingress: ingress_at,
             operator: operator_at,
             claims,

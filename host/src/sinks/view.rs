@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_core::errors::chain;
 use tidegate_core::ids::SinkName;
 use tidegate_core::ports::{ChangeLog as _, LogError, ReadError};
 use tidegate_core::sink::{SinkFilter, SinkStanding, SinkStart};
@@ -32,8 +33,25 @@ pub(crate) struct SinkView {
     pub(crate) open_deliveries: u64,
     /// Its dead letters.
     pub(crate) dead: u64,
-    /// Why it cannot deliver anything as it is configured.
+    /// Why it cannot deliver anything: as it is configured, or because of what the store
+    /// cannot read.
     pub(crate) problem: Option<String>,
+    /// Whether something of it could not be read; what is unknown then is not shown.
+    pub(crate) unreadable: bool,
+}
+
+impl SinkView {
+    /// What a person does about its problem.
+    pub(crate) fn fix(&self) -> String {
+        let name = &self.name;
+        if self.unreadable {
+            format!(
+                "look at the disk; what is lost is not passed over: remove [sinks.{name}] and add it under another name with from = \"mirror\""
+            )
+        } else {
+            format!("correct [sinks.{name}] in the configuration file")
+        }
+    }
 }
 
 pub(super) fn views(
@@ -43,10 +61,13 @@ pub(super) fn views(
     let dead = parts.reader.dead_counts();
     let queued = parts.claims.oldest_due_by_owner(Work::Deliver);
     let views = known.into_iter().map(|(name, known)| {
-        let stored = parts.reader.sink(&name)?;
-        let standing =
-            stored.unwrap_or_else(|| parts.reader.new_sink(name.clone(), known.config.start));
+        let mut look = Look {
+            reader: &parts.reader,
+            trouble: None,
+        };
+        let standing = look.standing(&name, known.config.start);
         let open = parts.reader.open_deliveries(&name)?;
+        let after = look.oldest_after(&standing);
         let owner = Owner::Sink(name.clone());
         let due = queued.iter().find(|backlog| backlog.owner == owner);
         let due = due.map(|backlog| backlog.oldest_due);
@@ -60,18 +81,38 @@ pub(super) fn views(
                 .newest_change()
                 .get()
                 .saturating_sub(standing.cursor.get()),
-            oldest: [oldest_after(&parts.reader, &standing)?, due]
-                .into_iter()
-                .flatten()
-                .min(),
+            oldest: [after, due].into_iter().flatten().min(),
             open_deliveries: open.values().sum::<usize>() as u64,
             dead: of_sink.map(|letters| letters.count).sum(),
-            problem: known.problem,
+            unreadable: look.trouble.is_some(),
+            problem: look.trouble.or(known.problem),
             standing,
             name,
         })
     });
     views.collect()
+}
+
+/// A look at one sink: a torn record that it needs is its trouble, and concerns no other.
+struct Look<'a> {
+    reader: &'a Reader,
+    trouble: Option<String>,
+}
+
+impl Look<'_> {
+    fn read<T>(&mut self, read: Result<T, ReadError>) -> Option<T> {
+        read.inspect_err(|error| self.trouble = Some(chain(error)))
+            .ok()
+    }
+
+    fn standing(&mut self, name: &SinkName, start: SinkStart) -> SinkStanding {
+        let stored = self.read(self.reader.sink(name)).flatten();
+        stored.unwrap_or_else(|| self.reader.new_sink(name.clone(), start))
+    }
+
+    fn oldest_after(&mut self, standing: &SinkStanding) -> Option<Timestamp> {
+        self.read(oldest_after(self.reader, standing)).flatten()
+    }
 }
 
 /// When the first change after the cursor was committed. Looks at all changes: what the
@@ -88,5 +129,39 @@ pub(crate) fn oldest_after(
         // Its loop says so in its standing.
         Err(LogError::Expired { .. } | LogError::Ahead { .. }) => Ok(None),
         Err(LogError::Read(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bed::{Bed, until};
+
+    const TWO: &str = "[sinks.log]\nkind = \"file\"\npath = \"log.ndjson\"\n\
+        [sinks.other]\nkind = \"file\"\npath = \"other.ndjson\"\n";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_that_cannot_be_read_is_a_problem_of_its_sink_alone() {
+        let bed = Bed::new();
+        let desk = bed.sinks();
+        desk.configure(&bed.config(TWO)).await;
+        let log = "log".parse().unwrap();
+        desk.pause(&log, None, "ann").await.unwrap();
+        bed.change("1").await;
+        let lines = || bed.text("other.ndjson").lines().count();
+        until("the other sink has it", || lines() == 1).await;
+        let other = "other".parse().unwrap();
+        let cursor = || bed.reader.sink(&other).unwrap().unwrap().cursor.get();
+        until("its cursor follows", || cursor() == 1).await;
+        bed.tear_change(1);
+        let views = desk.standings().unwrap();
+        let [view, beside] = views.as_slice() else {
+            panic!("{views:?}")
+        };
+        let problem = view.problem.as_deref().unwrap_or_default();
+        assert!(problem.contains("is corrupt"), "{problem}");
+        assert!(view.unreadable && view.fix().contains("from = \"mirror\""));
+        assert_eq!((view.backlog, view.oldest), (1, None));
+        assert_eq!((beside.backlog, beside.problem.as_deref()), (0, None));
+        desk.end().await;
     }
 }

@@ -78,8 +78,7 @@ impl ChangeLog for Reader {
     }
 
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
-        let open = self.deliveries(sink, usize::MAX)?;
-        Ok(open.into_iter().map(|open| open.delivery).collect())
+        self.open_keys(sink)
     }
 }
 

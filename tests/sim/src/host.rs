@@ -235,6 +235,7 @@ impl Observer for Host {
             refusals: lock(&self.refusals).values().cloned().collect(),
             paused: paused.collect(),
             sinks: sinks.collect(),
+            unreadable: Vec::new(),
             disk_low: self.journal.is_disk_low(),
             latched: self.journal.is_latched().then(|| "a commit failed".into()),
         })

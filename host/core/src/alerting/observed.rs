@@ -27,6 +27,8 @@ pub struct Observed {
     pub paused: Vec<PausedConnection>,
     /// Sinks that do not run.
     pub sinks: Vec<SinkTrouble>,
+    /// Sinks of which it cannot be read what they are still to be given.
+    pub unreadable: Vec<UnreadableSink>,
     /// Whether free disk is below the reserve.
     pub disk_low: bool,
     /// Why the store takes nothing any more, where it does not.
@@ -94,6 +96,15 @@ pub struct SinkTrouble {
     pub state: SinkState,
 }
 
+/// A sink of which it cannot be read what it is still to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableSink {
+    /// Which.
+    pub sink: SinkName,
+    /// What cannot be read.
+    pub reason: String,
+}
+
 /// One thing that is worth an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -125,6 +136,8 @@ impl Observed {
         findings.extend(self.refusals.iter().filter(refused).map(words::refusals));
         findings.extend(self.paused.iter().map(words::paused));
         findings.extend(self.sinks.iter().filter_map(words::sink));
+        // The last finding of a key counts: that its next change is lost says more.
+        findings.extend(self.unreadable.iter().map(words::unreadable));
         findings.extend(self.disk_low.then(words::disk_low));
         findings.extend(self.latched.as_deref().map(words::latched));
         findings

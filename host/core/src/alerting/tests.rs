@@ -117,6 +117,23 @@ fn each_rule_says_what_is_wrong_and_where_to_look() {
     let policy = AlertPolicy::default();
     assert_eq!(sink(failing(0)).findings(&policy, at(2)), []);
     assert_eq!(sink(SinkState::Running).findings(&policy, at(2)), []);
+    let unreadable = Observed {
+        unreadable: vec![UnreadableSink {
+            sink: "app".parse().unwrap(),
+            reason: "record 2 is corrupt".into(),
+        }],
+        ..Observed::default()
+    };
+    let expect =
+        "Sink app delivers nothing: what it is to be given next cannot be read from the store";
+    check(&unreadable, 2, "sink app", expect, "/sinks");
+    // It counts for more than that the sink fails.
+    let both = Observed {
+        sinks: sink(failing(3)).sinks,
+        ..unreadable
+    };
+    let update = evaluate(&[], both.findings(&policy, at(2)), &[], &policy, at(2));
+    assert_eq!((update.put.len(), &*update.put[0].summary), (1, expect));
     let latched = Observed {
         latched: Some("fdatasync: I/O error".into()),
         ..Observed::default()

@@ -4,7 +4,7 @@
 //! again when its words change.
 
 use super::observed::{
-    Backlog, DeadLetters, Finding, PausedConnection, SignatureFailures, SinkTrouble,
+    Backlog, DeadLetters, Finding, PausedConnection, SignatureFailures, SinkTrouble, UnreadableSink,
 };
 use crate::alert::{AlertKey, AlertRule, NoticeKind};
 use crate::ids::ConnectionId;
@@ -120,6 +120,20 @@ pub(super) fn sink(trouble: &SinkTrouble) -> Option<Finding> {
         excerpt: cut(reason),
         link: "/sinks".into(),
     })
+}
+
+pub(super) fn unreadable(unreadable: &UnreadableSink) -> Finding {
+    let sink = &unreadable.sink;
+    Finding {
+        key: key(AlertRule::SinkPaused, format!("sink {sink}")),
+        count: 1,
+        oldest: None,
+        summary: format!(
+            "Sink {sink} delivers nothing: what it is to be given next cannot be read from the store"
+        ),
+        excerpt: cut(&unreadable.reason),
+        link: "/sinks".into(),
+    }
 }
 
 pub(super) fn disk_low() -> Finding {

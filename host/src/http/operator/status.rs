@@ -206,12 +206,10 @@ fn closed_connections(host: &Host) -> Vec<Value> {
 fn unusable_sinks(sinks: &[SinkView]) -> Vec<Value> {
     let unusable = sinks
         .iter()
-        .filter_map(|sink| Some((&sink.name, sink.problem.as_ref()?)));
-    let told = unusable.map(|(name, why)| {
-        problem(
-            &format!("sink {name} delivers nothing: {why}"),
-            &format!("correct [sinks.{name}] in the configuration file"),
-        )
+        .filter_map(|sink| Some((sink, sink.problem.as_ref()?)));
+    let told = unusable.map(|(sink, why)| {
+        let what = format!("sink {} delivers nothing: {why}", sink.name);
+        problem(&what, &sink.fix())
     });
     told.collect()
 }

@@ -1,9 +1,11 @@
 //! Reading the alerts that stand, and the connections that are paused. Both are few.
+//!
+//! A torn one is passed over: the others must be known all the same.
 
 use tidegate_core::alert::AlertRecord;
 use tidegate_core::ports::ReadError;
 
-use super::Reader;
+use super::{Reader, unless_torn};
 use crate::codec::Record;
 use crate::engine::{Order, Span};
 use crate::paused::PausedConnection;
@@ -27,12 +29,13 @@ impl Reader {
     }
 }
 
-/// Every record of a keyspace that holds few.
+/// Every record of a keyspace that holds few, but for torn ones.
 pub(super) fn whole_room<T: Record>(view: &View, room: Room) -> Result<Vec<T>, Fault> {
     let rows = view.rows(room, Span::ALL, Order::Ascending)?;
-    rows.map(|row| {
+    let records = rows.map(|row| {
         let (key, record) = row?;
         T::from_record(record).map_err(|source| Fault::corrupt(room, &key, source))
-    })
-    .collect()
+    });
+    let readable = records.map(unless_torn);
+    readable.filter_map(Result::transpose).collect()
 }

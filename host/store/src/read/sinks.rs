@@ -1,4 +1,6 @@
 //! Reading how sinks stand, and what they are still to be given.
+//!
+//! A delivery is known by its key: its torn row holds up neither its sink nor a reader.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +11,8 @@ use tidegate_core::sink::{MirrorWalk, SinkStanding, SinkStart, SinkState};
 use tidegate_core::task::{Attempt, Delivery};
 use tidegate_core::time::Timestamp;
 
-use super::Reader;
 use super::alerts::whole_room;
+use super::{Reader, unless_torn};
 use crate::codec::{Attempts, Corrupt, DeliveryRow, Record};
 use crate::engine::{Order, Span};
 use crate::keys::{self, DeliveryHalf};
@@ -70,7 +72,8 @@ impl Reader {
         }
     }
 
-    /// The first open deliveries of a sink, by entity and change.
+    /// The first open deliveries of a sink, by entity and change, but for those whose row
+    /// is torn: they have no task until it is their turn.
     pub fn deliveries(
         &self,
         sink: &SinkName,
@@ -79,8 +82,12 @@ impl Reader {
         let view = self.view();
         let mut found = Vec::new();
         let read = each_open(&view, sink, limit, |delivery, row| {
-            let attempts: Option<Attempts> =
-                view.record(view.rooms.attempts, &keys::number(row.task.get()))?;
+            let Some(row) = row else {
+                return Ok(());
+            };
+            let key = keys::number(row.task.get());
+            let attempts = view.record::<Attempts>(view.rooms.attempts, &key);
+            let attempts = unless_torn(attempts)?.flatten();
             found.push(OpenDelivery {
                 task: row.task,
                 delivery,
@@ -92,6 +99,19 @@ impl Reader {
         });
         read.map_err(|fault| fault.reading(format!("deliveries of sink {sink}")))?;
         Ok(found)
+    }
+
+    /// Every open delivery of a sink, without its attempts. One whose row is torn is not
+    /// forced.
+    pub(crate) fn open_keys(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
+        let view = self.view();
+        let mut open = Vec::new();
+        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+            open.push(delivery);
+            Ok(())
+        });
+        read.map_err(|fault| fault.reading(format!("deliveries of sink {sink}")))?;
+        Ok(open)
     }
 
     /// How many deliveries of a sink are open, by entity.
@@ -112,7 +132,7 @@ fn each_open(
     view: &View,
     sink: &SinkName,
     limit: usize,
-    mut each: impl FnMut(Delivery, DeliveryRow) -> Result<(), Fault>,
+    mut each: impl FnMut(Delivery, Option<DeliveryRow>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let room = view.rooms.deliveries;
     let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
@@ -124,9 +144,13 @@ fn each_open(
     for row in view.rows(room, span, Order::Ascending)?.take(limit) {
         let (key, record) = row?;
         let corrupt = |source| Fault::corrupt(room, &key, source);
-        let (sink, entity, seq) = keys::to_delivery(&key).ok_or_else(|| corrupt(Corrupt::Key))?;
-        let row = DeliveryRow::from_record(record).map_err(corrupt)?;
-        each(delivery(sink, entity, seq, row.forced), row)?;
+        let named = keys::to_delivery(&key).ok_or_else(|| corrupt(Corrupt::Key));
+        let Some((sink, entity, seq)) = unless_torn(named)? else {
+            continue;
+        };
+        let row = unless_torn(DeliveryRow::from_record(record).map_err(corrupt))?;
+        let forced = row.is_some_and(|row| row.forced);
+        each(delivery(sink, entity, seq, forced), row)?;
     }
     Ok(())
 }

@@ -41,3 +41,5 @@ mod resume;
 mod retention;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod torn;

@@ -142,3 +142,30 @@ async fn standing_alerts_are_shown() {
     let status = world.get("/v1/status").await.json();
     assert_eq!(status["alerts"], alerts["items"]);
 }
+
+#[tokio::test]
+async fn a_change_that_cannot_be_read_is_shown_and_hides_nothing_else() {
+    let world = World::new().await;
+    let pause = world.post("/v1/sinks/log/pause", "{\"reason\":\"moving\"}");
+    assert_eq!(pause.await.status, 200);
+    world.changes(&["1"]).await;
+    let key = 1_u64.to_be_bytes();
+    world.memory.corrupt("changes-00000001", &key, &[0xff]);
+    let sink = world.get("/v1/sinks").await.json()["items"][0].clone();
+    let shown = sink["problem"].as_str().unwrap_or_default().to_owned();
+    assert!(shown.contains("is corrupt"), "{sink}");
+    assert_eq!(sink["oldest_at"], Value::Null);
+    let status = world.get("/v1/status").await.json();
+    let is_of_sink = |what: &&Value| {
+        what["what"]
+            .as_str()
+            .is_some_and(|what| what.contains(&shown))
+    };
+    let problems = status["problems"].as_array().unwrap();
+    let told = problems.iter().find(is_of_sink).unwrap();
+    let fix = told["fix"].as_str().unwrap();
+    assert!(fix.contains("look at the disk"), "{fix}");
+    let metrics = world.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.body.contains("sink_backlog{sink=\"log\"} 1"));
+}
