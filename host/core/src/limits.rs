@@ -54,8 +54,10 @@ pub const OPERATOR_CONNECTIONS_MAX: usize = 1_024;
 pub const COMMIT_QUEUE_MAX: usize = 8_192;
 
 /// Completions that may wait for the committer beside the requests; above it the workers
-/// wait. Twice the most that one commit takes.
-pub const COMPLETIONS_MAX: usize = 2_048;
+/// wait. What waits there is what a fresh event of another connection waits for, at the
+/// worst twice, and a commit of so many takes about 10 ms: with 2,048 and one connection's
+/// 100,000 failing tasks it waited up to half a second. More would not commit more.
+pub const COMPLETIONS_MAX: usize = 256;
 
 /// Bytes of those completions, unless one alone is larger: four commits' worth.
 pub const COMPLETIONS_BYTES_MAX: usize = 16 * MIB;

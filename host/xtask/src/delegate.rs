@@ -8,7 +8,7 @@ use crate::project::{
     target,
 };
 
-/// `cargo xtask bench ingest|latency`.
+/// `cargo xtask bench ingest|latency|deliver|isolation`.
 pub(crate) fn bench(name: &str, options: &[&str]) -> Result<(), Problem> {
     let folder = target().join("bench").display().to_string();
     become_binary(

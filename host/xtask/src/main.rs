@@ -28,6 +28,9 @@ usage: cargo xtask COMMAND
   bench ingest [--json]    requests per second, beside axum and axum with PostgreSQL
   bench map [--json]       microseconds per mapped event, native and sandboxed
   bench latency [--json]   from the 200 to the change being visible to a reader
+  bench deliver [--json]   events accepted, mapped and delivered per second, beside axum
+                           with an outbox in PostgreSQL; --kill kills the host meanwhile
+  bench isolation [--json] what a hanging sink, and 100,000 failing tasks, cost the others
 
   sim [--seeds N] [--first N]
                            the seeded simulation: a failing seed tells its shortest story
@@ -50,7 +53,11 @@ fn main() -> ExitCode {
         ["run", "--serve-only"] => run::run(run::Play::Nothing),
         ["test"] => checks::run(),
         ["bench", "map", rest @ ..] => delegate::bench_map(rest),
-        ["bench", bench @ ("ingest" | "latency"), rest @ ..] => delegate::bench(bench, rest),
+        [
+            "bench",
+            bench @ ("ingest" | "latency" | "deliver" | "isolation"),
+            rest @ ..,
+        ] => delegate::bench(bench, rest),
         [
             "sim",
             sim @ ("kill9" | "powercut" | "full-disk" | "sync-failure" | "reload"),

@@ -45,7 +45,7 @@ pub(crate) fn serve_hmac(secret: &str) -> anyhow::Result<()> {
 pub(crate) fn serve_postgres(secret: &str, database: &str, pool: usize) -> anyhow::Result<()> {
     let mac = mac(secret)?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let pool = Pool::connect(database, pool).await?;
+        let pool = Pool::connect(database, pool, SCHEMA, INSERT).await?;
         let state = Arc::new(Stored { mac, pool });
         serve(
             Router::new()
@@ -56,7 +56,7 @@ pub(crate) fn serve_postgres(secret: &str, database: &str, pool: usize) -> anyho
     })
 }
 
-async fn serve(app: Router) -> anyhow::Result<()> {
+pub(crate) async fn serve(app: Router) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     println!("ready ingress=http://{}", listener.local_addr()?);
     axum::serve(
@@ -70,7 +70,7 @@ async fn serve(app: Router) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mac(secret: &str) -> anyhow::Result<Hmac<Sha256>> {
+pub(crate) fn mac(secret: &str) -> anyhow::Result<Hmac<Sha256>> {
     Ok(Hmac::new_from_slice(secret.as_bytes())?)
 }
 
@@ -82,7 +82,7 @@ async fn hmac_only(State(mac): State<Hmac<Sha256>>, headers: HeaderMap, body: By
     }
 }
 
-fn verify(mut mac: Hmac<Sha256>, headers: &HeaderMap, body: &[u8]) -> bool {
+pub(crate) fn verify(mut mac: Hmac<Sha256>, headers: &HeaderMap, body: &[u8]) -> bool {
     let mut signature = [0; 32];
     let well_formed = headers
         .get("x-hub-signature-256")
@@ -117,14 +117,20 @@ async fn hmac_and_insert(
 
 /// An ordinary pool: a request has a connection to itself, with its prepared statement,
 /// for the length of its INSERT.
-struct Pool {
+pub(crate) struct Pool {
     /// One permit a connection that is free.
     free: Semaphore,
     connections: Mutex<Vec<(Client, Statement)>>,
 }
 
 impl Pool {
-    async fn connect(database: &str, size: usize) -> anyhow::Result<Self> {
+    /// So many connections, each with that INSERT prepared, once the schema is laid.
+    pub(crate) async fn connect(
+        database: &str,
+        size: usize,
+        schema: &str,
+        insert: &str,
+    ) -> anyhow::Result<Self> {
         let mut connections = Vec::with_capacity(size);
         for number in 0..size {
             let (client, connection) = tokio_postgres::connect(database, NoTls)
@@ -132,9 +138,9 @@ impl Pool {
                 .context("could not connect to PostgreSQL")?;
             tokio::spawn(connection);
             if number == 0 {
-                client.batch_execute(SCHEMA).await?;
+                client.batch_execute(schema).await?;
             }
-            let statement = client.prepare(INSERT).await?;
+            let statement = client.prepare(insert).await?;
             connections.push((client, statement));
         }
         Ok(Self {
@@ -143,7 +149,7 @@ impl Pool {
         })
     }
 
-    async fn insert(&self, id: &str, kind: &str, body: &[u8]) -> anyhow::Result<()> {
+    pub(crate) async fn insert(&self, id: &str, kind: &str, body: &[u8]) -> anyhow::Result<()> {
         let lent = self.lend().await?;
         let (client, statement) = lent.connection.as_ref().context("it was given back")?;
         client.execute(statement, &[&id, &kind, &body]).await?;

@@ -1,4 +1,4 @@
-//! Load and comparisons: what Tidegate's ingress does on this machine, beside the
+//! Load and comparisons: what Tidegate takes in and delivers on this machine, beside the
 //! servers that one would write instead.
 //!
 //! Deliberately absent: wasmtime and the plugins, which `tests/bench-map` measures, so
@@ -16,7 +16,10 @@ use clap::{Parser, Subcommand};
 use tidegate_e2e::postgres;
 
 mod baseline;
+mod deliver;
+mod destination;
 mod ingest;
+mod isolation;
 mod latency;
 mod server;
 mod usage;
@@ -37,6 +40,10 @@ enum Command {
     Ingest(ingest::Plan),
     /// From the 200 to the change being visible to a reader who waits.
     Latency(latency::Plan),
+    /// Events accepted, mapped and delivered per second, beside an outbox.
+    Deliver(deliver::Plan),
+    /// What a hanging sink and very many failing tasks cost the others.
+    Isolation(isolation::Plan),
     /// Baseline: checks the HMAC and stores nothing.
     #[command(hide = true)]
     ServeAxumHmac {
@@ -53,6 +60,9 @@ enum Command {
         #[arg(long)]
         pool: usize,
     },
+    /// Baseline: checks the HMAC, inserts into an outbox, and delivers from it.
+    #[command(hide = true)]
+    ServeAxumOutbox(deliver::outbox::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -64,6 +74,9 @@ fn main() -> anyhow::Result<()> {
     match &arguments.command {
         Command::Ingest(plan) => ingest::run(plan, folder()?.path()),
         Command::Latency(plan) => latency::run(plan, folder()?.path()),
+        Command::Deliver(plan) => deliver::run(plan, folder()?.path()),
+        Command::Isolation(plan) => isolation::run(plan, folder()?.path()),
+        Command::ServeAxumOutbox(options) => deliver::outbox::serve_outbox(options),
         Command::ServeAxumHmac { secret } => baseline::serve_hmac(secret),
         Command::ServeAxumPostgres {
             secret,

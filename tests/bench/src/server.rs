@@ -64,18 +64,22 @@ impl Server {
         pool: usize,
     ) -> anyhow::Result<Self> {
         match case {
-            Case::AxumHmac => Self::baseline(&["serve-axum-hmac"], &[]),
+            Case::AxumHmac => Self::baseline(&["serve-axum-hmac", "--secret", host::SECRET]),
             Case::AxumPostgres => {
                 let postgres = postgres.context("PostgreSQL is not running")?;
                 let (database, pool) = (postgres.database(), pool.to_string());
                 let arguments = [
                     "serve-axum-postgres",
+                    "--secret",
+                    host::SECRET,
                     "--database",
                     &database,
                     "--pool",
                     &pool,
                 ];
-                Self::baseline(&arguments, &[postgres.pid()])
+                let mut server = Self::baseline(&arguments)?;
+                server.processes.push(postgres.pid());
+                Ok(server)
             }
             Case::TidegateFjall => Self::tidegate(folder, Engine::Fjall, false),
             Case::TidegateFjallMap => Self::tidegate(folder, Engine::Fjall, true),
@@ -83,10 +87,10 @@ impl Server {
         }
     }
 
-    fn baseline(arguments: &[&str], others: &[u32]) -> anyhow::Result<Self> {
+    /// This program as another process, with a subcommand that serves a baseline.
+    pub(crate) fn baseline(arguments: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
-            .args(["--secret", host::SECRET])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -99,11 +103,9 @@ impl Server {
             .strip_prefix("ready ingress=http://")
             .with_context(|| format!("the baseline did not start: {ready:?}"))?
             .parse()?;
-        let mut processes = vec![baseline.0.id()];
-        processes.extend(others);
         Ok(Self {
             address,
-            processes,
+            processes: vec![baseline.0.id()],
             host: None,
             _baseline: Some(baseline),
         })

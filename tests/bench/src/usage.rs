@@ -13,6 +13,11 @@ pub(crate) fn cpu(roots: &[u32]) -> anyhow::Result<Duration> {
     Ok(stats.map(|stat| stat.cpu).sum())
 }
 
+/// User and system time so far of this process alone: load, receivers and counting.
+pub(crate) fn own_cpu() -> anyhow::Result<Duration> {
+    Ok(Stat::read(std::process::id())?.cpu)
+}
+
 /// Memory resident now of those processes and all that they started; what several
 /// share is counted once.
 pub(crate) fn resident_bytes(roots: &[u32]) -> anyhow::Result<u64> {

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -28,13 +28,24 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How often a run that waits looks at its stop flag.
 const STOP_CHECK: Duration = Duration::from_millis(20);
 
+/// How often a run that has sent as much as it may looks at what is done.
+const DONE_CHECK: Duration = Duration::from_millis(1);
+
 /// When the next request is sent.
 #[derive(Clone, Copy, Debug)]
-pub enum Pace {
+pub enum Pace<'a> {
     /// As soon as a connection's last one was answered.
     AsAnswered,
     /// So many in a second, whatever the answers do, as far as connections are free.
     PerSecond(u32),
+    /// As soon as a connection's last one was answered, as long as fewer than so many of
+    /// this run are sent and not done yet.
+    Unfinished {
+        /// Most that are sent and not done.
+        most: u64,
+        /// Counts up as requests of this run are done, from whatever it is at the start.
+        done: &'a AtomicU64,
+    },
 }
 
 /// What to send where.
@@ -47,7 +58,7 @@ pub struct Load<'a> {
     /// The requests' bytes.
     pub requests: &'a Requests,
     /// When to send.
-    pub pace: Pace,
+    pub pace: Pace<'a>,
     /// Nothing is sent after it.
     pub deadline: Instant,
     /// Nothing is sent once it is true.
@@ -94,6 +105,10 @@ pub fn run(
         connections,
         open_end: None,
         paced: 0,
+        done_before: match load.pace {
+            Pace::Unfinished { done, .. } => done.load(Ordering::Relaxed),
+            Pace::AsAnswered | Pace::PerSecond(_) => 0,
+        },
         started: Instant::now(),
     };
     loop {
@@ -128,6 +143,7 @@ struct Run<'a> {
     /// Set once nothing more will be sent.
     open_end: Option<Instant>,
     paced: u64,
+    done_before: u64,
     started: Instant,
 }
 
@@ -152,12 +168,19 @@ impl Run<'_> {
 
     /// How long until the next request is due; none where it is due now.
     fn next_due(&self) -> Option<Duration> {
-        let Pace::PerSecond(rate) = self.load.pace else {
-            return None;
-        };
-        let due = self.started + Duration::from_nanos(self.paced * 1_000_000_000 / u64::from(rate));
-        due.checked_duration_since(Instant::now())
-            .filter(|wait| !wait.is_zero())
+        match self.load.pace {
+            Pace::AsAnswered => None,
+            Pace::PerSecond(rate) => {
+                let after = Duration::from_nanos(self.paced * 1_000_000_000 / u64::from(rate));
+                (self.started + after)
+                    .checked_duration_since(Instant::now())
+                    .filter(|wait| !wait.is_zero())
+            }
+            Pace::Unfinished { most, done } => {
+                let done = done.load(Ordering::Relaxed) - self.done_before;
+                (self.paced.saturating_sub(done) >= most).then_some(DONE_CHECK)
+            }
+        }
     }
 
     fn wait(&self) -> Duration {
@@ -211,7 +234,7 @@ impl Run<'_> {
                 if !closed {
                     self.idle.push_back(number);
                 }
-                if matches!(self.load.pace, Pace::AsAnswered) {
+                if !matches!(self.load.pace, Pace::PerSecond(_)) {
                     self.send_what_is_due();
                 }
             }

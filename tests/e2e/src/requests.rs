@@ -156,6 +156,12 @@ pub fn delivery_id(number: usize) -> String {
     format!("7d2d3a00-5a4f-11ef-8c3a-{number:012x}")
 }
 
+/// The request that has that delivery id.
+pub fn number_of_delivery(id: &str) -> Option<usize> {
+    let digits = id.strip_prefix("7d2d3a00-5a4f-11ef-8c3a-")?;
+    usize::from_str_radix(digits, 16).ok()
+}
+
 fn pull_request_body(number: usize) -> Vec<u8> {
     let id = entity_id(number);
     let start = format!(
@@ -187,6 +193,7 @@ mod tests {
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(json["pull_request"]["id"].to_string(), entity_id(number));
             assert_eq!(number_of_entity(&entity_id(number)), Some(number));
+            assert_eq!(number_of_delivery(&delivery_id(number)), Some(number));
         }
     }
 
