@@ -3,7 +3,7 @@
 //! The log is gapless and never altered, and a view knows its newest change: a reader
 //! sees every change up to there, whatever the engine. A cursor is the last change that
 //! a reader has seen, or has been told to pass over because its filter does not take
-//! it.
+//! it. A change that is lost or torn is passed over by nobody: a page ends before it.
 
 use tidegate_core::change::{Change, Entity};
 use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, TaskId};
@@ -147,8 +147,11 @@ impl Reader {
             bytes: 0,
             passed: since.get(),
         };
-        page.fill()
-            .map_err(|fault| fault.reading("a page of the change log"))?;
+        match page.fill() {
+            // What stands before it goes out; the next page begins with it, and is an error.
+            Err(Fault::Corrupt { .. }) if page.passed > since.get() => {}
+            filled => filled.map_err(|fault| fault.reading("a page of the change log"))?,
+        }
         Ok(ChangePage {
             next: ChangeSeq::new(page.passed),
             changes: page.changes,

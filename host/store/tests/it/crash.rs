@@ -222,9 +222,11 @@ fn a_gap_in_the_change_log_is_an_error_and_not_passed_over() {
     for lost in [3, 2] {
         memory.lose("changes-00000001", &number(lost));
         let store = open(&memory, START);
-        let read = store
-            .reader
-            .changes(ChangeSeq::default(), &ChangeFilter::default(), 10);
+        let read = |since| store.reader.changes(since, &ChangeFilter::default(), 10);
+        let before = read(ChangeSeq::default()).unwrap();
+        let next = ChangeSeq::new(lost - 1);
+        assert_eq!((before.changes.len() as u64, before.next), (lost - 1, next));
+        let read = read(next);
         let text = chain(&read.expect_err("a gap is read over"));
         assert!(text.contains(&format!("{lost:016x}")), "{text}");
         assert!(text.contains("it is missing"), "{text}");

@@ -1,6 +1,8 @@
 //! Rows that nobody can read: each concerns what it is of, and nothing beside it.
 
-use tidegate_core::ports::ChangeLog;
+use tidegate_core::ids::ChangeSeq;
+use tidegate_core::ports::{ChangeLog, LogError};
+use tidegate_core::sink::SinkFilter;
 use tidegate_core::task::Next;
 use tidegate_store::engine::memory::Memory;
 
@@ -67,4 +69,24 @@ fn a_torn_standing_hides_no_other_sink() {
     assert_eq!(names, ["other"]);
     let error = store.reader.sink(&app()).unwrap_err();
     assert_eq!(error.what, "sink app", "who asks for it is told");
+}
+
+#[test]
+fn what_stands_before_a_torn_change_goes_out() {
+    let memory = Memory::new();
+    let mut store = open(&memory, START);
+    for name in ["1", "2", "3"] {
+        store.map(name, vec![upsert(name, None)]);
+    }
+    memory.corrupt("changes-00000001", &3_u64.to_be_bytes(), TORN);
+    let store = open(&memory, START);
+    let page = |after| {
+        store
+            .reader
+            .page(ChangeSeq::new(after), &SinkFilter::default(), 100)
+    };
+    let before = page(0).unwrap();
+    assert_eq!((before.changes.len(), before.next.get()), (2, 2));
+    let torn = page(before.next.get()).unwrap_err();
+    assert!(matches!(torn, LogError::Read(_)), "{torn}");
 }
