@@ -183,8 +183,8 @@ fn measure(case: Case, setting: Setting, plan: &Plan, requests: &Requests) -> an
         load::run(&load, &mut (0..requests.len()), &mut |outcome| {
             accepted.observe(outcome);
         })?;
-        let sampled = sampler.join();
-        sampled.map_err(|_| anyhow::anyhow!("the sampler panicked"))?
+        let joined = sampler.join();
+        joined.map_err(|_| anyhow::anyhow!("the sampler panicked"))?
     })?;
     ensure!(
         accepted.refused == 0,

@@ -103,15 +103,12 @@ impl Setting {
             (Case::File, _) => Destination::file(&file, receipts.clone()),
             _ => Destination::receiver(receipts.clone())?,
         };
-        let server = match (case, postgres) {
-            (Case::AxumOutbox, Some(postgres)) => {
-                Running::Baseline(outbox(&destination, postgres, workers)?)
-            }
-            _ => {
-                let sink = sink(case, folder, &destination, postgres)?;
-                let (site, host) = tidegate(folder, &sink)?;
-                Running::Tidegate(Box::new(site), host)
-            }
+        let server = if let (Case::AxumOutbox, Some(postgres)) = (case, postgres) {
+            Running::Baseline(outbox(&destination, postgres, workers)?)
+        } else {
+            let sink = sink(case, folder, &destination, postgres)?;
+            let (site, host) = tidegate(folder, &sink)?;
+            Running::Tidegate(Box::new(site), host)
         };
         let (address, processes) = match &server {
             Running::Tidegate(site, host) => (site.ingress(), vec![host.pid()]),

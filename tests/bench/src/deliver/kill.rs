@@ -12,6 +12,7 @@ use tidegate_e2e::requests::Requests;
 
 use super::case::{Case, Setting};
 use super::{Accepted, DRAINED_WITHIN, Plan, missing};
+use crate::destination::receipts::Receipts;
 
 /// What a kill came to, where nothing was lost.
 pub(super) struct Story {
@@ -57,8 +58,8 @@ pub(super) fn run(
         load::run(&load, &mut (0..requests.len()), &mut |outcome| {
             accepted.observe(outcome);
         })?;
-        let killed = killer.join();
-        killed.map_err(|_| anyhow::anyhow!("the killer panicked"))?
+        let joined = killer.join();
+        joined.map_err(|_| anyhow::anyhow!("the killer panicked"))?
     })?;
     let acknowledged = counted.load(Ordering::Relaxed);
     ensure!(acknowledged > 0, "nothing was acknowledged before the kill");
@@ -100,7 +101,7 @@ pub(super) fn run(
 
 /// Waits until every acknowledged event has arrived, or as many in a destination that
 /// tells them apart only when it is finished, and then until nothing comes any more.
-fn wait_for_all(receipts: &crate::destination::receipts::Receipts, accepted: &Accepted) -> bool {
+fn wait_for_all(receipts: &Receipts, accepted: &Accepted) -> bool {
     let acknowledged = accepted.count.load(Ordering::Relaxed);
     let there = receipts.wait_for(acknowledged, DRAINED_WITHIN);
     let mut before = None;
