@@ -21,7 +21,9 @@ impl Window {
     ) {
         let failures = || results.iter().filter_map(|result| result.as_ref().err());
         // Also what was on its way when it began to fail: the probe has to wait as well.
-        let asked = failures().filter_map(|failure| asked_delay(&failure.class)).max();
+        let asked = failures()
+            .filter_map(|failure| asked_delay(&failure.class))
+            .max();
         let asked = asked.map(|delay| by.now.plus(delay.min(by.retry.delay_max)));
         self.hold = self.hold.max(asked);
         if let Some(gone) = failures().find(|failure| failure.class == FailureClass::NotFound) {
