@@ -22,6 +22,10 @@ use crate::postgres::Postgres;
 use crate::receiver::{Received, Receiver, Reply};
 use crate::requests::number_of_entity;
 
+/// How long the receiver takes for a request: it falls behind the load, so that a kill finds
+/// changes that were read from the log and not handed over.
+const TAKES: Duration = Duration::from_millis(20);
+
 /// Rows whose data is compared with the mirror's; all are compared by version and revision.
 const DATA_ROWS: usize = 500;
 
@@ -94,6 +98,8 @@ impl Sinks {
             if let Err(error) = given.take(received) {
                 given.wrong.get_or_insert(format!("{error:#}"));
             }
+            drop(given);
+            std::thread::sleep(TAKES);
             Reply::TAKEN
         })?;
         let postgres = Postgres::small(folder)?;
