@@ -300,7 +300,8 @@ mod tests {
         let desk = desk(&bed);
         let running = tokio::spawn(desk.clone().run());
         let begun = desk.begin(ReplayFilter::default(), ReplayMode::default(), "ann", None);
-        assert!(begun.now_or_never().is_none(), "dropped half-way");
+        // Dropped after its first step; seldom it has ended by then.
+        drop(begun.now_or_never());
         until("it has put the letter back", || {
             bed.reader.counts().scheduled == 1
         })

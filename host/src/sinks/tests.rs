@@ -70,11 +70,12 @@ async fn a_caller_that_hangs_up_leaves_no_sink_without_its_loop() {
     bed.change("1").await;
     settled(&bed, 1).await;
     let name = log();
-    // Dropped while the loop is waited for, as of a connection that is closed.
-    assert!(desk.resume(&name, None, "ann").now_or_never().is_none());
+    // Dropped while the loop is waited for, as of a connection that is closed; seldom it
+    // has ended by then.
+    drop(desk.resume(&name, None, "ann").now_or_never());
     bed.change("2").await;
     settled(&bed, 2).await;
-    assert!(desk.pause(&name, None, "ann").now_or_never().is_none());
+    drop(desk.pause(&name, None, "ann").now_or_never());
     let state = || bed.reader.sink(&name).unwrap().unwrap().state.code();
     until("it is paused all the same", || state() == "paused").await;
     desk.resume(&name, None, "ann").await.unwrap();
