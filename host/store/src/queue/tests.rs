@@ -1,7 +1,6 @@
 //! Cases of claims, on a queue with a committer of its own.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tidegate_core::change::EntityRef;
 use tidegate_core::ids::{ChangeSeq, EventId};
@@ -326,66 +325,4 @@ fn a_row_in_anothers_lane_is_torn() {
     bed.reopen();
     assert_eq!(ids(&bed.claim(9, 9)), [1]);
     assert_eq!(bed.store.claims.torn().len(), 1);
-}
-
-/// What the lock that the committer shares with every worker is held for.
-#[test]
-#[ignore = "a measurement, by hand: --release --nocapture"]
-#[expect(clippy::print_stderr, reason = "printing numbers is its purpose")]
-fn cost_of_a_task() {
-    const TASKS: u64 = 200_000;
-    for owners in [1u64, 1_000, 50_000] {
-        let bed = Bed::new(BOUNDS);
-        let claims = &bed.store.claims;
-        let view = || {
-            let view = claims.published.view();
-            View {
-                snapshot: Arc::clone(&view.snapshot),
-                ledger: view.ledger.clone(),
-                rooms: view.rooms,
-            }
-        };
-        let (mut publish, mut claim, mut finish) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        let mut number = 0;
-        while number < TASKS {
-            let added = (0..256).map(|_| {
-                number += 1;
-                scheduled(
-                    map(number % owners, number),
-                    number,
-                    at(number.cast_signed()),
-                )
-            });
-            let changes = QueueChanges {
-                added: added.collect(),
-                ..QueueChanges::default()
-            };
-            let one = view();
-            let start = std::time::Instant::now();
-            claims.publish(one, changes);
-            publish += start.elapsed();
-            for _ in 0..8 {
-                let start = std::time::Instant::now();
-                let claimed = claims.claim(Work::Map, 32, at(i64::MAX >> 22)).unwrap();
-                claim += start.elapsed();
-                assert_eq!(claimed.len(), 32);
-                let ended = claimed.iter().map(|one| key_of(&one.task));
-                let changes = QueueChanges {
-                    ended: ended.collect(),
-                    ..QueueChanges::default()
-                };
-                let one = view();
-                let start = std::time::Instant::now();
-                claims.publish(one, changes);
-                finish += start.elapsed();
-            }
-        }
-        let each = |spent: Duration| spent.as_nanos() / u128::from(TASKS);
-        eprintln!(
-            "{owners} owners: publish {} ns, claim {} ns, end {} ns a task",
-            each(publish),
-            each(claim),
-            each(finish)
-        );
-    }
 }

@@ -23,7 +23,8 @@ const LICENSES: [&str; 12] = [
 
 /// Crates that are in the host more than once, and who keeps the older one. Those of
 /// sled come with its feature alone.
-const TWICE: [(&str, &str); 9] = [
+const TWICE: [(&str, &str); 11] = [
+    ("base64", "tokio-postgres"),
     ("block-buffer", "sha2 0.10 of wasmtime"),
     ("cpufeatures", "sha2 0.10 of wasmtime"),
     ("crypto-common", "sha2 0.10 of wasmtime"),
@@ -32,6 +33,7 @@ const TWICE: [(&str, &str); 9] = [
         "embedded-io",
         "postcard of wasmtime names two, and builds neither",
     ),
+    ("getrandom", "ring of rustls"),
     ("hashbrown", "fjall's dashmap and wasmtime's gimli"),
     ("parking_lot", "sled"),
     ("parking_lot_core", "sled"),
