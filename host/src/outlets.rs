@@ -107,9 +107,12 @@ impl Outlets {
     /// The way out of a sink.
     pub(crate) fn sink(&self, name: &SinkName, kind: &SinkKind) -> Result<AnyOutlet, OutletError> {
         match kind {
-            SinkKind::Webhook(config) => self.webhook(config).map(AnyOutlet::Webhook),
+            SinkKind::Webhook(config) => Ok(AnyOutlet::Webhook(Box::new(self.webhook(config)?))),
             SinkKind::File(config) => Ok(AnyOutlet::File(file(config))),
-            SinkKind::Postgres(config) => self.postgres(name, config).map(AnyOutlet::Postgres),
+            SinkKind::Postgres(config) => {
+                let outlet = self.postgres(name, config)?;
+                Ok(AnyOutlet::Postgres(Box::new(outlet)))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where changes and notices go: core's `Outlet` and `Messenger`, carried out.
 //!
-//! Sinks are a signed webhook ([`webhook`]), a file of lines ([`file`]) and PostgreSQL
+//! Sinks are a signed webhook ([`webhook`]), a file of lines ([`mod@file`]) and PostgreSQL
 //! ([`postgres`]); channels for alerts are in [`channel`]. Each bounds its own time and
 //! says of every change whether the receiver has it. What follows from a failure is the
 //! flow's, and it may hand over the same change again at any time, after a crash above
@@ -34,11 +34,11 @@ pub use signing::{InvalidSigningSecret, Signer};
 #[derive(Debug)]
 pub enum AnyOutlet {
     /// Signed HTTP requests.
-    Webhook(webhook::WebhookOutlet),
+    Webhook(Box<webhook::WebhookOutlet>),
     /// Lines of a file.
     File(file::FileOutlet),
     /// Rows of a database.
-    Postgres(postgres::PostgresOutlet),
+    Postgres(Box<postgres::PostgresOutlet>),
 }
 
 impl Outlet for AnyOutlet {
