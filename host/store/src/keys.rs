@@ -3,7 +3,7 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | `meta` | a word | format, hash key, ledger |
-//! | `events-N` | event number | [`Event`] |
+//! | `events-N` | event number | [`Event`](tidegate_core::event::Event) |
 //! | `progress-N` | event number | its progress; absent while fresh |
 //! | `keys-N` | event key: a keyed 128-bit hash | first event with it, digest of its body |
 //! | `queue` | work, owner, due, task number | what a scheduled task is |
