@@ -39,7 +39,6 @@ use crate::gate::{Gate, GateState};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::system::{SystemChance, SystemClock};
-use crate::workers::Bell;
 
 use observer::HostObserver;
 
@@ -59,7 +58,6 @@ pub(crate) struct AlertParts {
     pub(crate) claims: Claims,
     pub(crate) journal: JournalHandle,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) bell: Arc<Bell>,
     pub(crate) chance: Arc<SystemChance>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) outlets: Arc<Outlets>,
@@ -177,7 +175,6 @@ impl AlertDesk {
     pub(crate) async fn run(self: Arc<Self>) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rings = self.parts.bell.listen();
         let mut sending = JoinSet::new();
         let mut gone = Vec::new();
         loop {
@@ -188,8 +185,8 @@ impl AlertDesk {
                     self.look().await;
                     gone = self.gone();
                 }
-                // The bell lives as long as the desk.
-                _ = rings.changed() => {}
+                // Not at each commit, of which there are thousands: a notice is written by a
+                // look, or replayed by a person, and may wait for the next tick.
                 Some(_) = sending.join_next() => {}
                 () = sleep(rest) => {}
             }

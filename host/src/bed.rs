@@ -124,7 +124,6 @@ impl Bed {
             claims: self.claims.clone(),
             journal: self.journal.clone(),
             gate: self.gate.clone(),
-            bell: self.bell.clone(),
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets: self.outlets(),

@@ -136,7 +136,6 @@ impl Foundation {
             claims: self.claims.clone(),
             journal: self.journal.clone(),
             gate: self.gate.clone(),
-            bell: self.bell.clone(),
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets,
