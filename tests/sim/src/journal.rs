@@ -19,6 +19,7 @@ use tidegate_core::task::TaskKind;
 use tidegate_store::engine::memory::{self, Memory};
 use tidegate_store::{Answer, Committer, Reader, Sealer, Submission};
 
+use crate::checks::SOUND;
 use crate::exec::{Bell, Reply, lock, reply};
 use crate::faults::Fault;
 use crate::world::{Ending, World};
@@ -55,6 +56,8 @@ pub struct HostJournal {
     latched: AtomicBool,
     disk_low: AtomicBool,
     sealer: Sealer,
+    /// A fault of the disk is on its way.
+    armed: AtomicBool,
 }
 
 impl fmt::Debug for HostJournal {
@@ -78,6 +81,7 @@ impl HostJournal {
             latched: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             sealer,
+            armed: AtomicBool::new(false),
         }
     }
 
@@ -179,6 +183,14 @@ impl Journal for HostJournal {
     /// Mapping does not wait for its own commit; deliveries and notices do.
     async fn complete(&self, completion: Completion) -> Result<(), NotStored> {
         self.world.checks().handed_in(&completion, self.world.now());
+        if self.world.strikes(Fault::Duplicates, 60) {
+            // Whoever hands it in has not heard that it was taken.
+            let again = Submission::Complete(Box::new(completion.clone()));
+            self.world.spawner.spawn(
+                crate::exec::Life::Host,
+                hand_in_later(self.world.clone(), again),
+            );
+        }
         let waits = !matches!(completion.task.kind, TaskKind::Map { .. });
         let submission = Submission::Complete(Box::new(completion));
         if waits {
@@ -190,6 +202,14 @@ impl Journal for HostJournal {
 
     async fn advance(&self, advance: SinkAdvance) -> Result<(), NotStored> {
         self.done(Submission::Advance(Box::new(advance))).await
+    }
+}
+
+async fn hand_in_later(world: Arc<World>, submission: Submission) {
+    let millis = world.rng().between(1, 4_000);
+    world.sleep(Duration::from_millis(millis)).await;
+    if let Some(host) = world.host() {
+        let _ = host.journal.submit(submission).await;
     }
 }
 
@@ -257,6 +277,8 @@ async fn commit(
         .map(|ticket| (ticket.handed_in, ticket.answer))
         .unzip();
     if world.strikes(Fault::FailedCommit, 15) {
+        // It may wait for a later batch, where this one has nothing to write.
+        journal.armed.store(true, Ordering::SeqCst);
         let faults = [
             memory::Fault::Write,
             memory::Fault::SyncLost,
@@ -282,6 +304,12 @@ async fn commit(
         }
         Err(error) => {
             world.tell(format!("the commit failed: {error}: {}", said.join("; ")));
+            if !journal.armed.load(Ordering::SeqCst) {
+                world.fail(
+                    SOUND,
+                    format!("{error}, and nothing is wrong with the disk"),
+                );
+            }
             world.checks().not_committed(&batch, &journal.reader);
             journal.latched.store(true, Ordering::SeqCst);
             for answer in answers.into_iter().flatten() {

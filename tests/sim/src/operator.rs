@@ -115,7 +115,7 @@ async fn replay(world: &World, host: &Host) {
             items.push(ReplayItem::Letter(letter.task.id));
         }
     }
-    for _ in 0..2 {
+    for _ in 0..4 {
         let newest = host.reader.counts().events.max(1);
         let id = EventId::new(world.rng().between(1, newest * 2));
         let state = host.reader.progress(id).ok().flatten();
@@ -124,6 +124,7 @@ async fn replay(world: &World, host: &Host) {
             items.push(ReplayItem::Event(id));
         }
     }
+    items.sort_by_key(number);
     items.dedup();
     if items.is_empty() {
         return;
@@ -141,6 +142,14 @@ async fn replay(world: &World, host: &Host) {
     {
         let said = format!("of {count} replayed items {queued} were queued and {passed} passed");
         world.fail(crate::checks::NOTHING_LOST, said);
+    }
+}
+
+/// Letters first, then events, each by its number.
+const fn number(item: &ReplayItem) -> (bool, u64) {
+    match item {
+        ReplayItem::Letter(task) => (false, task.get()),
+        ReplayItem::Event(event) => (true, event.get()),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Plan {
 }
 
 /// Steps of a run before its faults stop, unless told otherwise.
-pub const STEPS: u64 = 2_000;
+pub const STEPS: u64 = 2_500;
 
 impl Plan {
     /// What that seed stands for.
@@ -40,7 +40,7 @@ impl Plan {
             seed,
             steps: STEPS,
             events: rng.index(45) + 6,
-            connections: rng.index(3) + 1,
+            connections: rng.index(2) + 1,
             sinks: rng.index(4),
             workers: rng.index(3) + 1,
             faults,

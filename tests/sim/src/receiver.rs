@@ -182,16 +182,16 @@ impl Door {
             .copied()
             .unwrap_or(1);
         let delay = Some(Duration::from_secs(seconds));
-        if world.strikes(Fault::RetryAfter, 60) {
+        if world.strikes(Fault::RetryAfter, 90) {
             return Course::Fails(FailureClass::RateLimited { delay });
         }
-        if world.strikes(Fault::RetryAfter, 40) {
+        if world.strikes(Fault::RetryAfter, 70) {
             return Course::Fails(FailureClass::Transient { delay });
         }
         if world.strikes(Fault::Vanishes, 6) {
             return Course::Fails(FailureClass::NotFound);
         }
-        if world.strikes(Fault::FailingSink, 15) {
+        if world.strikes(Fault::FailingSink, 60) {
             return Course::Fails(FailureClass::Unauthorized);
         }
         if world.strikes(Fault::FailingSink, 150) {

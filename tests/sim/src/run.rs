@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checks::end::{alerts_settled, unrest};
-use crate::checks::{ALERTS, LIVENESS, PANICS, REPEATABLE, Violation};
+use crate::checks::{ALERTS, LIVENESS, REPEATABLE, SOUND, Violation};
 use crate::exec::{Executor, Life};
 use crate::faults::Fault;
 use crate::host::{Machine, start};
@@ -45,7 +45,7 @@ pub fn run(plan: Plan, keeps_story: bool) -> Outcome {
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
-        world.fail(PANICS, said.unwrap_or_default());
+        world.fail(SOUND, said.unwrap_or_default());
         0
     });
     // Actors know the world, and the world knows the host: both are let go by hand.

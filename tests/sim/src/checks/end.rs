@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_core::alert::{AlertKey, NoticeKind};
+use tidegate_core::alert::{AlertKey, AlertRule, NoticeKind};
 use tidegate_core::change::{Fate, ProposedChange};
 use tidegate_core::event::EventState;
 use tidegate_core::ids::EventId;
 use tidegate_core::ports::{Clock as _, EntityKey, Observer as _};
 use tidegate_core::sink::SinkState;
-use tidegate_core::task::{DeadCause, TaskKind};
+use tidegate_core::task::{DeadCause, Owner, TaskKind};
 use tidegate_store::{DeadLetter, DeadLetterFilter, EntityFilter, Reader};
 
 use super::model::{Told, mirror};
@@ -247,6 +247,22 @@ fn alerts_say(host: &Host, channel: &Channel) -> Checked {
                 ALERTS,
                 format!("{key:?} has a reason and does not stand"),
             ));
+        }
+    }
+    for group in host.reader.dead_counts() {
+        let owner = match &group.owner {
+            Owner::Connection(connection) => connection.to_string(),
+            Owner::Sink(sink) => sink.to_string(),
+            Owner::Channel(channel) => channel.to_string(),
+        };
+        let stands = standing.iter().any(|key| {
+            key.rule == AlertRule::DeadLetters
+                && key.subject.contains(&owner)
+                && key.subject.contains(group.cause.code())
+        });
+        if !stands {
+            let said = format!("{} dead letters of {owner}, and no alert", group.count);
+            return Err(violation(ALERTS, said));
         }
     }
     if lost {

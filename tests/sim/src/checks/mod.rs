@@ -5,13 +5,14 @@
 //! is not here: 7, a plugin is a guest, which is the runtime's; 9, a gap is found, for
 //! there is no reconciliation yet; fetches and polls, which nobody carries out yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tidegate_core::event::Accepted;
-use tidegate_core::ids::{ConnectionId, EventId};
+use tidegate_core::ids::{ConnectionId, EventId, TaskId};
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::task::TaskKind;
+use tidegate_core::task::{TaskKind, TaskState};
+use tidegate_core::time::Timestamp;
 use tidegate_store::{Answer, Reader, Submission};
 
 use crate::journal::HandedIn;
@@ -53,8 +54,8 @@ pub const ALERTS: &str = "alerts say how things stand";
 pub const LIVENESS: &str = "liveness";
 /// The same seed twice is the same story.
 pub const REPEATABLE: &str = "the same seed, the same story";
-/// Nothing panics.
-pub const PANICS: &str = "no panic";
+/// Nothing panics, and no commit fails on a disk that works.
+pub const SOUND: &str = "nothing breaks by itself";
 
 /// Something that must hold and does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub struct Checks {
     tasks: Tasks,
     sinks: Sinks,
     audited: u64,
+    /// Completions that were handed in: by task, and when it had been due.
+    ended: BTreeSet<(TaskId, Timestamp)>,
 }
 
 /// What goes on unless a check fails.
@@ -180,7 +183,8 @@ impl Checks {
                     self.took_event(event, *accepted, reader)?;
                 }
             }
-            (Submission::Complete(completion), _) => {
+            // Handed in again, it changes nothing.
+            (Submission::Complete(completion), _) if self.is_first(completion) => {
                 self.tasks.committed(completion);
                 self.map_ended(completion, reader);
             }
@@ -236,6 +240,13 @@ impl Checks {
             return Err(violation(ONCE, said));
         }
         Ok(())
+    }
+
+    fn is_first(&mut self, completion: &Completion) -> bool {
+        match completion.task.state {
+            TaskState::Scheduled { due, .. } => self.ended.insert((completion.task.id, due)),
+            TaskState::Waiting { .. } | TaskState::Dead { .. } => true,
+        }
     }
 
     fn map_ended(&mut self, completion: &Completion, reader: &Reader) {
