@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sled::{IVec, Mode, Tree};
@@ -33,6 +35,13 @@ const NAMES: u32 = 0;
 /// Rows removed at a time where a keyspace is dropped.
 const DROP_CHUNK: usize = 1_024;
 
+/// What sled says of a lock that another holds.
+const HELD: &str = "could not acquire lock";
+
+/// How long the lock is waited for, and how long between two looks.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
 /// An open sled database.
 pub struct Sled {
     database: sled::Db,
@@ -44,21 +53,7 @@ pub struct Sled {
 pub fn open(dir: &Path) -> Result<Sled, EngineError> {
     super::refuse_foreign(dir, NAME)?;
     folder::create(dir).map_err(|error| failed("make its folder stay")(error.into()))?;
-    let database = sled::Config::new()
-        .path(dir)
-        .cache_capacity(CACHE_BYTES)
-        .mode(Mode::HighThroughput)
-        // Every batch that matters is flushed by the store.
-        .flush_every_ms(None)
-        .open()
-        .map_err(|error| match error {
-            sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
-                EngineError::Locked {
-                    dir: dir.to_owned(),
-                }
-            }
-            other => failed("open its folder")(other),
-        })?;
+    let database = unlocked(dir)?;
     let rows = database
         .open_tree("rows")
         .map_err(failed("open its tree"))?;
@@ -79,6 +74,31 @@ pub fn open(dir: &Path) -> Result<Sled, EngineError> {
         rows,
         names: Mutex::new(names),
     })
+}
+
+/// Opens the files. What closed them last in this process may hold their lock a little
+/// longer: sled gives it back from a thread of its own.
+fn unlocked(dir: &Path) -> Result<sled::Db, EngineError> {
+    let files = sled::Config::new()
+        .path(dir)
+        .cache_capacity(CACHE_BYTES)
+        .mode(Mode::HighThroughput)
+        // Every batch that matters is flushed by the store.
+        .flush_every_ms(None);
+    let patience = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match files.open() {
+            Ok(database) => return Ok(database),
+            Err(sled::Error::Io(error)) if error.to_string().contains(HELD) => {
+                if Instant::now() >= patience {
+                    let dir = dir.to_owned();
+                    return Err(EngineError::Locked { dir });
+                }
+                thread::sleep(LOCK_WAIT);
+            }
+            Err(other) => return Err(failed("open its folder")(other)),
+        }
+    }
 }
 
 fn failed(doing: &'static str) -> impl Fn(sled::Error) -> EngineError {
