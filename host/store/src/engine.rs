@@ -207,6 +207,11 @@ impl Batch {
     }
 
     /// The writes in their order.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// Gives them away.
     pub fn into_writes(self) -> Vec<Write> {
         self.writes
     }

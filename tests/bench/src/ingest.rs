@@ -84,6 +84,8 @@ pub(crate) fn run(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
             eprintln!("{} with {connections} connections", case.name());
             let place = tempfile::tempdir_in(folder)?;
             let server = Server::start(case, place.path(), postgres.as_ref(), plan.pool)?;
+            // What the case before has left to be written is not this one's to wait for.
+            rustix::fs::sync();
             rows.push(measure(
                 case,
                 &server,

@@ -3,7 +3,7 @@
 //! A synced batch is one `fdatasync` of fjall's journal, and fjall shows a batch to
 //! readers only after that. fjall locks its folder, so a second process is refused.
 //!
-//! Three of its habits are met here. A batch must not hold a key twice (both writes would
+//! Some of its habits are met here. A batch must not hold a key twice (both writes would
 //! share a sequence number). And a keyspace that lies idle, or that compaction has left
 //! empty, pins every later journal file on disk (fjall issue 288): [`Engine::tend`]
 //! writes a marker to each keyspace and, once journals pile up, has all of them
@@ -11,9 +11,11 @@
 //! folder, not the folder that it is in: [`Fjall::open_keyspace`] does, before anything
 //! is written to it.
 
+mod prefill;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, PinningPolicy};
@@ -21,6 +23,7 @@ use fjall::{
     CompressionType, Database, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Slice,
 };
 
+use self::prefill::Prefill;
 use super::{
     Batch, Disk, Durability, Engine, EngineError, Guarantees, Keyspace, Order, Profile, Rows,
     Snapshot, Span, folder,
@@ -51,6 +54,11 @@ pub const WRITES_BY_ITSELF_BYTES_MAX: u64 = JOURNALS_BYTES_MAX + 64 * MIB;
 /// Journal files, 64 MB each, from which [`Engine::tend`] flushes every keyspace.
 const JOURNALS_TENDED: usize = 4;
 
+/// Threads that flush and merge. Of several, fjall keeps the first for flushes, and that
+/// one hands a merge that nobody is free for back to the queue and takes it out again
+/// without a pause: a whole core, as long as another merges.
+const WORKERS: usize = 1;
+
 type Table = Arc<Vec<Option<fjall::Keyspace>>>;
 
 /// An open fjall database.
@@ -59,6 +67,8 @@ pub struct Fjall {
     keyspaces_dir: PathBuf,
     /// By [`Keyspace`] index; none once dropped.
     table: RwLock<Table>,
+    /// Held by everything that writes to the journal.
+    prefill: Mutex<Prefill>,
 }
 
 /// Opens the database in that folder, or creates both.
@@ -67,6 +77,7 @@ pub fn open(dir: &Path) -> Result<Fjall, EngineError> {
     folder::create(dir).map_err(not_made)?;
     let database = Database::builder(dir)
         .cache_size(CACHE_BYTES)
+        .worker_threads(WORKERS)
         .max_journaling_size(JOURNALS_BYTES_MAX)
         // Bodies are compressed in the background, not between a batch and its sync.
         .journal_compression(CompressionType::None)
@@ -82,6 +93,7 @@ pub fn open(dir: &Path) -> Result<Fjall, EngineError> {
         database,
         keyspaces_dir: dir.join(KEYSPACES),
         table: RwLock::default(),
+        prefill: Mutex::new(Prefill::new(dir)),
     })
 }
 
@@ -119,6 +131,10 @@ fn options(profile: Profile) -> KeyspaceCreateOptions {
 impl Fjall {
     fn table(&self) -> Table {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Prefill> {
+        self.prefill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change_table(&self, change: impl FnOnce(&mut Vec<Option<fjall::Keyspace>>)) {
@@ -165,6 +181,7 @@ impl Engine for Fjall {
     }
 
     fn open_keyspace(&self, name: &str, profile: Profile) -> Result<Keyspace, EngineError> {
+        let _writing = self.writing();
         let opened = self
             .database
             .keyspace(name, || options(profile))
@@ -189,6 +206,7 @@ impl Engine for Fjall {
 
     fn drop_keyspace(&self, keyspace: Keyspace) -> Result<(), EngineError> {
         let handle = find(&self.table(), keyspace)?.clone();
+        let _writing = self.writing();
         self.change_table(|table| {
             if let Some(entry) = table.get_mut(keyspace.index()) {
                 *entry = None;
@@ -200,6 +218,8 @@ impl Engine for Fjall {
     }
 
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        let mut writing = self.writing();
+        writing.make_room(&batch);
         let table = self.table();
         let mode = match durability {
             Durability::Synced => PersistMode::SyncData,
@@ -242,6 +262,7 @@ impl Engine for Fjall {
     }
 
     fn tend(&self) -> Result<(), EngineError> {
+        let _writing = self.writing();
         let table = self.table();
         let mut markers = self.database.batch().durability(Some(PersistMode::Buffer));
         for keyspace in table.iter().flatten() {
