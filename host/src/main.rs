@@ -8,6 +8,7 @@ mod bed;
 mod carried;
 mod cli;
 mod committer;
+mod compile;
 mod config;
 mod ending;
 mod gate;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
     let Cli { command, global } = Cli::parse();
     let exit = match command {
         Command::Serve(args) => serve(&args, &global),
+        Command::Compile => compile::run()
+            .map(|()| Exit::Done)
+            .map_err(|error| cli::report(&*error)),
         Command::Client(command) => {
             cli::run(command, &global, &ThisMachine).map_err(|error| cli::report(&error))
         }

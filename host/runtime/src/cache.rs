@@ -6,7 +6,7 @@
 //! overwritten; a cache that cannot be written costs time and nothing else.
 //!
 //! Compiled code is trusted code. The folder belongs to this user alone, and nothing is
-//! ever put there that was not compiled by this process's own compiler.
+//! ever put there that was not compiled by this program's own compiler.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -96,8 +96,8 @@ impl Cache {
             unsafe_code,
             reason = "mapping compiled code from disk is what the cache is for"
         )]
-        // SAFETY: the bytes must be what `Component::serialize` gave on a compatible engine,
-        // unchanged while mapped. Entries are written by `put` alone, under a name that
+        // SAFETY: the bytes must be what `Engine::precompile_component` gave on a compatible
+        // engine, unchanged while mapped. Entries are written by `put` alone, under a name that
         // holds the engine's compatibility hash, into a folder that only this user can
         // change; they are replaced by renaming, never altered in place; and the checksum
         // was compared just now, against damage rather than malice.
@@ -110,12 +110,9 @@ impl Cache {
     }
 
     /// Keeps the compiled form. Failing that, says so and goes on.
-    pub(crate) fn put(&self, digest: PluginDigest, component: &Component) {
+    pub(crate) fn put(&self, digest: PluginDigest, compiled: &[u8]) {
         let path = self.path(digest);
-        let stored = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|compiled| self.write(&path, &compiled));
+        let stored = self.write(&path, compiled);
         if let Err(error) = stored.and_then(|()| self.prune()) {
             tracing::warn!(entry = %path.display(), %error, "could not keep a compiled plugin");
         }

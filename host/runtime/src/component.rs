@@ -100,6 +100,14 @@ pub enum LoadError {
         /// What the compiler says.
         reason: String,
     },
+    /// Whatever ended the compiler would have ended the host.
+    #[error(
+        "the compiler was ended by signal {signal}, out of memory or of time: make the plugin smaller (opt-level = \"s\", fewer dependencies) or give the machine more"
+    )]
+    CompilerEnded {
+        /// By which.
+        signal: i32,
+    },
     /// An import has another shape than the host's.
     #[error("an import does not fit: {reason}; rebuild it against tidegate:connector 0.1")]
     Link {

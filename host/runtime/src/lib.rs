@@ -14,6 +14,7 @@
 //! whether it may be (the host), retries (core), threads (the host owns those that call).
 
 mod cache;
+mod compiler;
 mod component;
 mod engine;
 mod fault;
@@ -26,6 +27,7 @@ mod runtime;
 mod wasi;
 mod wit;
 
+pub use compiler::CompilerProcess;
 pub use component::LoadError;
 pub use engine::KernelFacts;
 pub use limits::CallLimits;

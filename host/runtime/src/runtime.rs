@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tidegate_core::errors::chain;
 use tidegate_core::ids::PluginDigest;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::cache::{Cache, CacheError};
+use crate::compiler::{CompilerProcess, NotCompiled};
 use crate::component::{self, LoadError};
 use crate::engine::{self, KernelFacts, Ticker};
 use crate::guest::Guest;
@@ -23,6 +25,8 @@ pub struct RuntimeOptions {
     /// Where compiled forms are kept; none are where this is not given. The folder
     /// becomes accessible to this user only: what lies in it is run as trusted code.
     pub cache_dir: Option<PathBuf>,
+    /// What compiles for the cache; this process where it is not given.
+    pub compiler: Option<CompilerProcess>,
     /// Calls that may run at once; one more is refused as a transient failure.
     pub instances_max: u32,
     /// What one call may use up.
@@ -35,6 +39,7 @@ impl Default for RuntimeOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            compiler: None,
             instances_max: 64,
             limits: CallLimits::default(),
         }
@@ -65,6 +70,7 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<Guest>,
     cache: Option<Cache>,
+    compiler: Option<CompilerProcess>,
     limits: CallLimits,
     facts: KernelFacts,
     ticker: Arc<Ticker>,
@@ -85,6 +91,7 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, RuntimeError> {
         let RuntimeOptions {
             cache_dir,
+            compiler,
             instances_max,
             limits,
         } = options;
@@ -104,6 +111,7 @@ impl Runtime {
             engine,
             linker,
             cache,
+            compiler,
             limits,
             facts,
             ticker,
@@ -138,19 +146,45 @@ impl Runtime {
     }
 
     fn component(&self, digest: PluginDigest, wasm: &[u8]) -> Result<(Component, bool), LoadError> {
-        let compile = || {
-            Component::from_binary(&self.engine, wasm).map_err(|error| LoadError::compile(&error))
-        };
         let Some(cache) = &self.cache else {
-            return Ok((compile()?, false));
+            let component = Component::from_binary(&self.engine, wasm);
+            return Ok((
+                component.map_err(|error| LoadError::compile(&error))?,
+                false,
+            ));
         };
         if let Some(component) = cache.get(&self.engine, digest) {
             return Ok((component, true));
         }
-        let compiled = compile()?;
-        cache.put(digest, &compiled);
+        cache.put(digest, &self.compiled(wasm)?);
         // Mapped from the file it costs no memory that the kernel could not take back.
-        Ok((cache.get(&self.engine, digest).unwrap_or(compiled), false))
+        if let Some(component) = cache.get(&self.engine, digest) {
+            return Ok((component, false));
+        }
+        let component = Component::from_binary(&self.engine, wasm);
+        Ok((
+            component.map_err(|error| LoadError::compile(&error))?,
+            false,
+        ))
+    }
+
+    fn compiled(&self, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+        if let Some(process) = &self.compiler {
+            match process.compile(wasm) {
+                Ok(compiled) => return Ok(compiled),
+                Err(NotCompiled::Ended(signal)) => return Err(LoadError::CompilerEnded { signal }),
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "compiling in this process");
+                }
+            }
+        }
+        self.compile(wasm)
+    }
+
+    /// The compiled form of a component, for whoever runs an engine like this one.
+    pub fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+        let compiled = self.engine.precompile_component(wasm);
+        compiled.map_err(|error| LoadError::compile(&error))
     }
 }
 

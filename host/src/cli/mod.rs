@@ -159,6 +159,9 @@ impl GlobalArgs {
 )]
 pub(crate) enum Command {
     Serve(ServeArgs),
+    /// Compiles a plugin from stdin to stdout, for the host that started it
+    #[command(name = crate::compile::COMMAND, hide = true)]
+    Compile,
     #[command(flatten)]
     Client(ClientCommand),
 }

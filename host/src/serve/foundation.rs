@@ -27,7 +27,7 @@ use crate::sinks::{SinkDesk, SinkParts};
 use crate::system::{SystemChance, SystemClock, random_bytes};
 use crate::tokens::Tokens;
 use crate::workers::{self, Bell, Workshop};
-use crate::{housekeeping, reload};
+use crate::{compile, housekeeping, reload};
 
 /// Calls of `describe` that may run beside the mapping threads.
 const INSTANCES_FOR_LOADING: u32 = 8;
@@ -307,6 +307,7 @@ fn start_runtime(config: &Config) -> Result<Arc<Runtime>, ServeError> {
             .dir
             .as_deref()
             .map(|dir: &Path| dir.join("compiled")),
+        compiler: compile::process(),
         // One a thread that maps, and some for plugins that are being loaded.
         instances_max: u32::try_from(config.workers.map_threads)
             .unwrap_or(u32::MAX)
