@@ -90,16 +90,22 @@ fn note(world: &World, action: AuditAction) -> AuditEntry {
 }
 
 async fn submit(world: &World, host: &Host, submission: Submission) -> Option<Answer> {
-    let audited = matches!(
-        &submission,
-        Submission::Replay(_)
-            | Submission::Discard { .. }
-            | Submission::PauseConnection { .. }
-            | Submission::ResumeConnection { .. }
-    );
+    let entry = match &submission {
+        Submission::Replay(batch) => batch.audit.clone(),
+        Submission::Discard { audit, .. } => Some((**audit).clone()),
+        Submission::PauseConnection { audit, .. } | Submission::ResumeConnection { audit, .. } => {
+            audit.clone()
+        }
+        _ => None,
+    };
     let answer = host.journal.submit(submission).await.ok()?;
-    if audited && !matches!(answer, Answer::Refused(_)) {
-        world.checks().audited();
+    if let Some(mut entry) = entry {
+        match answer {
+            Answer::Replayed { queued, .. } => entry.count = queued,
+            Answer::Discarded { letters } => entry.count = letters,
+            _ => {}
+        }
+        world.checks().audited(entry);
     }
     Some(answer)
 }

@@ -100,7 +100,7 @@ impl World {
             }),
             rng: Mutex::new(rng),
             story: Mutex::new(Story::new(keeps_story)),
-            checks: Mutex::default(),
+            checks: Mutex::new(Checks::over(plan.policy().retention)),
             register: Mutex::default(),
             host: Mutex::new(None),
             ending: Mutex::new(None),

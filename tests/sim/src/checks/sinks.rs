@@ -151,6 +151,9 @@ impl Checks {
             rests: false,
             repeats,
         });
+        if standing.mirror.is_some() {
+            sink.walks = true;
+        }
         sink.opening = opening;
         sink.opened_at = standing.cursor;
         sink.opened_with = open.into_iter().map(|open| open.delivery.seq).collect();
@@ -262,6 +265,8 @@ impl Checks {
                     sink.last.insert(key, change.seq);
                 }
                 Err(failure) => {
+                    // It does not want changes any more; a person may resume it.
+                    sink.rests |= failure.class == FailureClass::NotFound;
                     if let Some(hold) = asked_for(&failure.class, now) {
                         sink.hold = sink.hold.max(hold);
                     }

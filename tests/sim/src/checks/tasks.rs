@@ -57,11 +57,22 @@ impl Tasks {
         if self.went_back { SLACK_BACK } else { SLACK }
     }
 
-    pub(super) fn committed(&mut self, completion: &Completion) {
+    pub(super) const fn clock_went_back(&self) -> bool {
+        self.went_back
+    }
+
+    /// The open deliveries of a sink are gone: it is told by the mirror.
+    pub(super) fn sink_begins_again(&mut self, sink: &SinkName) {
+        let of_it = |name: &Name| matches!(name, Name::Delivery(of, _) if of == sink);
+        self.due.retain(|name, _| !of_it(name));
+    }
+
+    pub(super) fn committed(&mut self, completion: &Completion, reader: &Reader) {
         let name = Name::of(completion.task.id, &completion.task.kind);
         self.stops.remove(&completion.task.id);
         match &completion.end {
-            End::Again(again) => {
+            // What the sink has left behind meanwhile is not tried again.
+            End::Again(again) if is_open(completion, reader) => {
                 let connection = completion.task.kind.connection().cloned();
                 self.due.insert(name, (again.due, connection));
             }
@@ -165,6 +176,15 @@ impl Tasks {
             _ => Ok(()),
         }
     }
+}
+
+fn is_open(completion: &Completion, reader: &Reader) -> bool {
+    let TaskKind::Deliver(delivery) = &completion.task.kind else {
+        return true;
+    };
+    let open = reader.deliveries(&delivery.sink, usize::MAX);
+    let mut open = open.unwrap_or_default().into_iter();
+    open.any(|open| open.task == completion.task.id)
 }
 
 fn again_is_right(
