@@ -5,11 +5,12 @@
 //! is not here: 7, a plugin is a guest, which is the runtime's; 9, a gap is found, for
 //! there is no reconciliation yet; fetches and polls, which nobody carries out yet.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tidegate_core::audit::AuditEntry;
-use tidegate_core::event::{Accepted, EventState};
+use tidegate_core::event::{Accepted, Event, EventState};
 use tidegate_core::ids::{ConnectionId, EventId, TaskId};
 use tidegate_core::policy::RetentionPolicy;
 use tidegate_core::ports::{Completion, End};
@@ -84,6 +85,17 @@ struct Stored {
     key: String,
     body: bytes::Bytes,
     received: Timestamp,
+}
+
+impl From<Event> for Stored {
+    fn from(event: Event) -> Self {
+        Self {
+            connection: event.connection,
+            key: event.partner_id,
+            body: event.body,
+            received: event.received,
+        }
+    }
 }
 
 /// An event whose state a commit may have changed.
@@ -240,19 +252,9 @@ impl Checks {
         Ok(())
     }
 
-    fn took_event(
-        &mut self,
-        event: &tidegate_core::event::Event,
-        accepted: Accepted,
-        reader: &Reader,
-    ) -> Checked {
+    fn took_event(&mut self, event: &Event, accepted: Accepted, reader: &Reader) -> Checked {
         let shown = reader.event(accepted.id).ok().flatten();
-        let shown = shown.map(|shown| Stored {
-            connection: shown.connection,
-            key: shown.partner_id,
-            body: shown.body,
-            received: shown.received,
-        });
+        let shown = shown.map(Stored::from);
         // What has ended goes after a while; its key is remembered longer.
         let gone = || accepted.duplicate && self.retention.may_be_gone(accepted.id);
         let known = || self.stored.get(&accepted.id).cloned();
@@ -294,6 +296,16 @@ impl Checks {
         }
     }
 
+    /// An event that is there although the commit that brought it failed: it may be gone
+    /// again before its partner has heard of it.
+    fn get_to_know(&mut self, event: EventId, reader: &Reader) {
+        if let Entry::Vacant(unknown) = self.stored.entry(event)
+            && let Ok(Some(shown)) = reader.event(event)
+        {
+            unknown.insert(shown.into());
+        }
+    }
+
     fn note_turns(&mut self, submission: &Submission, reader: &Reader) {
         for turn in turns(submission) {
             self.note_turn(turn, reader);
@@ -303,6 +315,7 @@ impl Checks {
     /// Looks how an event stands now; it may have ended and be gone with one commit.
     fn note_turn(&mut self, turn: Turn, reader: &Reader) {
         let Turn { event, ends, by } = turn;
+        self.get_to_know(event, reader);
         let progress = reader.progress(event).ok().flatten();
         let (settled, by) = match progress {
             None if ends => (true, by),

@@ -124,7 +124,8 @@ impl Checks {
     }
 }
 
-const fn begins_again(standing: &SinkStanding) -> bool {
+/// Whether the change log did not wait for it: it is told by the mirror next.
+pub(super) const fn begins_again(standing: &SinkStanding) -> bool {
     matches!(
         standing.state,
         SinkState::Paused {

@@ -19,7 +19,8 @@ use crate::world::Ending;
 
 /// The schedule of the default policy, written down a second time.
 const SCHEDULE: [u64; 7] = [2, 5, 30, 120, 600, 3_600, 14_400];
-const DAY: Duration = Duration::from_hours(24);
+/// Longer nobody is left alone, by that policy.
+pub(super) const DAY: Duration = Duration::from_hours(24);
 /// What polls between two looks at the clock may take.
 const SLACK: Duration = Duration::from_secs(1);
 /// As well, where the clock was set back between the two.
