@@ -188,8 +188,8 @@ impl History {
         let ties = self.faults.has(Fault::Ties);
         let version = versioned.then(|| {
             let version = self.versions.entry(number).or_insert(10);
-            let tied = ties && rng.per_mille(650);
-            *version += i64::from(!tied);
+            let stays = ties && rng.per_mille(650);
+            *version += i64::from(!stays);
             *version
         });
         self.values += 1;
