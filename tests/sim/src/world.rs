@@ -250,10 +250,11 @@ impl World {
 
     /// The wall clock is set, forward or back.
     pub fn jump(&self, micros: i64) {
+        let before = self.now();
         lock(&self.time).offset += micros;
         self.tell(format!("the clock jumps by {} s", micros / 1_000_000));
         if micros < 0 {
-            self.checks().clock_went_back();
+            self.checks().clock_went_back(before);
         }
     }
 

@@ -98,6 +98,16 @@ impl Sinks {
         Ok(())
     }
 
+    /// Whom the time has come for before the clock was set back, it has come for: what is
+    /// given now may have been taken up before.
+    pub(super) fn clock_went_back(&mut self, before: Timestamp) {
+        for sink in self.sinks.values_mut() {
+            if sink.hold <= before {
+                sink.hold = Timestamp::EPOCH;
+            }
+        }
+    }
+
     /// Where a sink began, and whether a person gave that change up.
     pub(super) fn start(&self, sink: &SinkName) -> ChangeSeq {
         self.sinks

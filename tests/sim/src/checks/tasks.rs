@@ -286,9 +286,10 @@ impl Checks {
         self.note(checked);
     }
 
-    /// The wall clock was set back.
-    pub const fn clock_went_back(&mut self) {
+    /// The wall clock was set back, from that time.
+    pub fn clock_went_back(&mut self, before: Timestamp) {
         self.tasks.went_back = true;
+        self.sinks.clock_went_back(before);
     }
 }
 
