@@ -54,11 +54,13 @@ pub enum Fault {
     Pause,
     /// A corrected plugin is loaded.
     NewPlugin,
+    /// The policy keeps little, so that what is old goes while it may be needed.
+    Retention,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Clock,
         Self::Crash,
         Self::FailedCommit,
@@ -83,6 +85,7 @@ impl Fault {
         Self::Discard,
         Self::Pause,
         Self::NewPlugin,
+        Self::Retention,
     ];
 
     /// Its name, as [`Faults::parse`] reads it.

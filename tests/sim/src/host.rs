@@ -25,6 +25,7 @@ use tidegate_store::{Claims, Marks, OpenError, Options, Reader, Submission};
 
 use crate::channel::Channel;
 use crate::exec::{Life, lock};
+use crate::faults::Fault;
 use crate::journal::{HostJournal, commit_for_ever};
 use crate::partner::door;
 use crate::plugin::Plugins;
@@ -97,7 +98,7 @@ impl fmt::Debug for Host {
 /// Starts the host on that machine.
 pub fn start(world: &Arc<World>, machine: &mut Machine) -> Result<(), OpenError> {
     machine.starts += 1;
-    let policy = Policy::default();
+    let policy = world.plan.policy();
     let options = Options {
         policy: policy.clone(),
         seed: *b"a seed for tests",
@@ -343,10 +344,15 @@ async fn send_for_ever(host: Arc<Host>, channel: Arc<Channel>, marks: Marks) {
 /// What the host does now and then.
 async fn keep_house(host: Arc<Host>) {
     let world = host.world.clone();
+    let often = world.plan.faults.has(Fault::Retention);
     loop {
-        let seconds = world.rng().between(600, 4_000);
+        let seconds = if often {
+            world.rng().between(20, 400)
+        } else {
+            world.rng().between(600, 4_000)
+        };
         world.sleep(Duration::from_secs(seconds)).await;
-        let retain = world.rng().per_mille(300);
+        let retain = often || world.rng().per_mille(300);
         let what = if retain {
             Submission::Retain
         } else {

@@ -289,10 +289,13 @@ async fn commit(
     }
     let said: Vec<String> = batch.iter().map(said).collect();
     let submissions = batch.iter().map(|one| one.submission.clone()).collect();
-    match committer.commit(submissions, world.now()) {
+    let now = world.now();
+    match committer.commit(submissions, now) {
         Ok(results) => {
             world.tell(format!("committed: {}", said.join("; ")));
-            world.checks().committed(&batch, &results, &journal.reader);
+            world
+                .checks()
+                .committed(&batch, &results, &journal.reader, now);
             journal.published.ring();
             // Durable, and nobody has heard of it yet: the host may end here.
             world.breathe().await;

@@ -6,6 +6,7 @@
     reason = "a command line tool: results on stdout, progress on stderr"
 )]
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +27,8 @@ usage: tidegate-sim [--seeds N] [--first N] [--jobs N] [--story] [--brief]
        tidegate-sim mutations [--seeds N] [--only NAME]
 
 Each seed is a world with its own faults. --story tells what happens in the first one,
---brief tells only which seed fails and why; the numbers and kinds of faults replace
-those that the seeds have.";
+--brief goes on to the twentieth that fails and tells only how many did, which first and
+why; the numbers and kinds of faults replace those that the seeds have.";
 
 /// Seeds that are run twice before all others.
 const REPEATED: u64 = 3;
@@ -139,7 +140,9 @@ fn simulate(options: &Options) -> bool {
     }
     let began = Instant::now();
     let seeds = options.seeds.unwrap_or(10_000);
-    let Some((plan, violation)) = first_failure(options, seeds) else {
+    let mut failures = failures(options, seeds);
+    let (failed, of) = failures.share(options.first, seeds);
+    let Some((_, (plan, violation))) = failures.0.pop_first() else {
         let took = began.elapsed();
         println!(
             "{seeds} seeds from {} hold, in {:.1} s",
@@ -150,7 +153,7 @@ fn simulate(options: &Options) -> bool {
     };
     if options.brief {
         println!(
-            "violation\t{}\t{}\t{}",
+            "violation\t{}\t{}\t{failed} of {of}\t{}",
             plan.seed, violation.checker, violation.what
         );
     } else {
@@ -159,9 +162,30 @@ fn simulate(options: &Options) -> bool {
     false
 }
 
-/// The failure of the lowest seed that was met.
-fn first_failure(options: &Options, seeds: u64) -> Option<(Plan, Violation)> {
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<(Plan, Violation)>));
+/// Failing seeds that are enough to know how often a mistake shows.
+const FAILURES_MAX: usize = 20;
+
+/// What failed, the lowest seed first.
+#[derive(Default)]
+struct Failures(BTreeMap<u64, (Plan, Violation)>);
+
+impl Failures {
+    fn note(&mut self, plan: Plan, violation: Violation) {
+        self.0.insert(plan.seed, (plan, violation));
+    }
+
+    /// How many fail of how many: the same, whoever was faster.
+    fn share(&self, first: u64, seeds: u64) -> (usize, u64) {
+        let enough = self.0.keys().nth(FAILURES_MAX - 1);
+        let of = enough.map_or(seeds, |seed| seed - first + 1);
+        (self.0.len().min(FAILURES_MAX), of)
+    }
+}
+
+/// Runs the seeds: up to the first failure, or on where it is to be brief.
+fn failures(options: &Options, seeds: u64) -> Failures {
+    let enough = if options.brief { FAILURES_MAX } else { 1 };
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(Failures::default()));
     let began = Instant::now();
     let work = || {
         let mut told = Duration::ZERO;
@@ -177,17 +201,13 @@ fn first_failure(options: &Options, seeds: u64) -> Option<(Plan, Violation)> {
                 run(plan, false)
             };
             if let Some(violation) = outcome.violation {
-                next.store(seeds, Ordering::SeqCst);
                 let mut failed = failed
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
-                if failed
-                    .as_ref()
-                    .is_none_or(|(known, _)| plan.seed < known.seed)
-                {
-                    *failed = Some((plan, violation));
+                failed.note(plan, violation);
+                if failed.0.len() >= enough {
+                    next.store(seeds, Ordering::SeqCst);
                 }
-                return;
             }
             let elapsed = began.elapsed();
             if elapsed > told + Duration::from_secs(20) && !options.brief {

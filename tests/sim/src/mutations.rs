@@ -31,10 +31,11 @@ struct Mutation {
     breaks: String,
 }
 
-/// Which seed and checker objected.
+/// Which seed and checker objected first, and how many seeds did.
 struct Caught {
     seed: String,
     checker: String,
+    seeds: String,
 }
 
 /// Runs every mutation, or the one of that name, and writes the table; whether each was
@@ -49,20 +50,22 @@ pub fn run_all(only: Option<&str>, seeds: u64) -> anyhow::Result<bool> {
         }
         let began = Instant::now();
         let caught = run_one(&root, &mutation, seeds)?;
-        let (seed, checker) = caught.as_ref().map_or(("-", "NOT CAUGHT"), |caught| {
-            (caught.seed.as_str(), caught.checker.as_str())
-        });
+        all_caught &= caught.is_some();
+        let Caught {
+            seed,
+            checker,
+            seeds: caught,
+        } = caught.unwrap_or_else(Caught::nobody);
         say(&format!(
-            "{}: {checker}, seed {seed} ({:.0} s)",
+            "{}: {checker}, seed {seed}, {caught} seeds ({:.0} s)",
             mutation.name,
             began.elapsed().as_secs_f64()
         ));
         writeln!(
             table,
-            "| {} | {} | {seed} | {checker} |",
+            "| {} | {} | {checker} | {seed} | {caught} |",
             mutation.name, mutation.breaks
         )?;
-        all_caught &= caught.is_some();
     }
     if only.is_none() {
         fs::write(root.join("tests/sim/MUTATIONS.md"), table)?;
@@ -73,11 +76,21 @@ pub fn run_all(only: Option<&str>, seeds: u64) -> anyhow::Result<bool> {
 const TABLE_HEAD: &str = "\
 # What the simulation catches
 
-Each row breaks one thing on purpose; the seed is the first at which a checker objected, and the checker is named by the number of its invariant. Written by `cargo xtask sim mutations`, which runs all of them again.
+Each row breaks one thing on purpose. The checker is the one that objected at the first seed, named by the number of its invariant; the last column says at how many seeds one did, up to twenty, and where that is few of many, the next change of the code may hide what is caught today. Written by `cargo xtask sim mutations`, which runs all of them again.
 
-| mutation | what it breaks | seed | caught by |
-|---|---|---|---|
+| mutation | what it breaks | caught by | first seed | seeds |
+|---|---|---|---|---|
 ";
+
+impl Caught {
+    fn nobody() -> Self {
+        Self {
+            seed: "-".into(),
+            checker: "**not caught**".into(),
+            seeds: "none".into(),
+        }
+    }
+}
 
 #[expect(clippy::print_stderr, reason = "the progress of a command line tool")]
 fn say(what: &str) {
@@ -164,6 +177,7 @@ fn run_one(root: &Path, mutation: &Mutation, seeds: u64) -> anyhow::Result<Optio
         Caught {
             seed: part(),
             checker: part(),
+            seeds: part(),
         }
     }))
 }

@@ -19,8 +19,11 @@ use crate::world::World;
 
 /// What people do while there are faults.
 pub async fn operate(world: Arc<World>) {
+    // Who replays at once meets what is still open behind it.
+    let eager = world.plan.faults.has(Fault::Replay);
+    let most = if eager { 2_500 } else { 9_000 };
     while !world.is_calm() {
-        let millis = world.rng().between(200, 9_000);
+        let millis = world.rng().between(200, most);
         world.sleep(Duration::from_millis(millis)).await;
         let Some(host) = world.host() else {
             continue;
@@ -90,16 +93,22 @@ fn note(world: &World, action: AuditAction) -> AuditEntry {
 }
 
 async fn submit(world: &World, host: &Host, submission: Submission) -> Option<Answer> {
-    let audited = matches!(
-        &submission,
-        Submission::Replay(_)
-            | Submission::Discard { .. }
-            | Submission::PauseConnection { .. }
-            | Submission::ResumeConnection { .. }
-    );
+    let entry = match &submission {
+        Submission::Replay(batch) => batch.audit.clone(),
+        Submission::Discard { audit, .. } => Some((**audit).clone()),
+        Submission::PauseConnection { audit, .. } | Submission::ResumeConnection { audit, .. } => {
+            audit.clone()
+        }
+        _ => None,
+    };
     let answer = host.journal.submit(submission).await.ok()?;
-    if audited && !matches!(answer, Answer::Refused(_)) {
-        world.checks().audited();
+    if let Some(mut entry) = entry {
+        match answer {
+            Answer::Replayed { queued, .. } => entry.count = queued,
+            Answer::Discarded { letters } => entry.count = letters,
+            _ => {}
+        }
+        world.checks().audited(entry);
     }
     Some(answer)
 }

@@ -43,10 +43,14 @@ pub fn connections(count: usize) -> Vec<ConnectionId> {
 pub fn begin(world: &Arc<World>) {
     let connections = connections(world.plan.connections);
     let each = world.plan.events.div_ceil(connections.len().max(1));
+    let mut rng = Rng::new(world.plan.seed).fork(5);
+    // Where there are few, more of what happens to one meets.
+    let entities = rng.pick(&[1, 2, 5, 5]).copied().unwrap_or(5);
+    let pace = rng.pick(&[2_500, 2_500, 80]).copied().unwrap_or(2_500);
     for (number, connection) in connections.into_iter().enumerate() {
         let mut rng = Rng::new(world.plan.seed).fork(100 + number as u64);
-        let webhooks = history(&connection, each, world.plan.faults, &mut rng);
-        for sending in sendings(world, webhooks, &mut rng) {
+        let webhooks = history(&connection, (each, entities), world.plan.faults, &mut rng);
+        for sending in sendings(world, webhooks, pace, &mut rng) {
             let world = world.clone();
             world.busy(true);
             world
@@ -64,14 +68,15 @@ struct Sending {
     forged: bool,
 }
 
-fn sendings(world: &World, webhooks: Vec<Webhook>, rng: &mut Rng) -> Vec<Sending> {
+/// What is sent, with pauses of up to `pace` milliseconds between.
+fn sendings(world: &World, webhooks: Vec<Webhook>, pace: u64, rng: &mut Rng) -> Vec<Sending> {
     let has = |fault| world.plan.faults.has(fault);
     let mut order: Vec<Arc<Webhook>> = webhooks.into_iter().map(Arc::new).collect();
     rng.shuffle(&mut order, if has(Fault::Reordered) { 12 } else { 1 });
     let mut at = Duration::ZERO;
     let mut sendings = Vec::new();
     for webhook in order {
-        at += Duration::from_millis(rng.between(0, 2_500));
+        at += Duration::from_millis(rng.between(0, pace));
         let mut add = |after: Duration, webhook: Arc<Webhook>, forged| {
             sendings.push(Sending {
                 after,

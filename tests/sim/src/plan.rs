@@ -1,6 +1,9 @@
 //! What a seed stands for: how large its world is, and what may go wrong in it.
 
 use std::fmt;
+use std::time::Duration;
+
+use tidegate_core::policy::{Policy, RetentionPolicy};
 
 use crate::faults::{Fault, Faults};
 use crate::rng::Rng;
@@ -45,6 +48,19 @@ impl Plan {
             workers: rng.index(3) + 1,
             faults,
         }
+    }
+
+    /// The portfolio's policy in that world.
+    pub fn policy(&self) -> Policy {
+        let mut policy = Policy::default();
+        if self.faults.has(Fault::Retention) {
+            policy.retention = RetentionPolicy {
+                events: Duration::from_mins(10),
+                changes: Duration::from_mins(10),
+                max: Duration::from_mins(40),
+            };
+        }
+        policy
     }
 }
 

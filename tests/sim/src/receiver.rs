@@ -63,7 +63,7 @@ impl Receiver {
 
     fn draw(world: &Arc<World>, sink: SinkName, rng: &mut Rng) -> Self {
         let keeps_cursor = rng.per_mille(300);
-        let concurrency = *rng.pick(&[1, 1, 4, 8]).unwrap_or(&1);
+        let concurrency = *rng.pick(&[1, 4, 4, 8]).unwrap_or(&1);
         let kinds = if rng.per_mille(300) {
             vec!["issue".to_owned()]
         } else {
@@ -171,17 +171,32 @@ impl Door {
         Self { receiver, opening }
     }
 
+    /// What one that is away says: nothing at all, or something else to everyone.
+    fn excuse(&self) -> FailureClass {
+        let world = &self.receiver.world;
+        if world.strikes(Fault::RetryAfter, 300) {
+            let delay = Some(self.patience());
+            return FailureClass::Transient { delay };
+        }
+        if world.strikes(Fault::FailingSink, 300) {
+            return FailureClass::Unauthorized;
+        }
+        FailureClass::TRANSIENT
+    }
+
+    /// How long it wants to be left alone.
+    fn patience(&self) -> Duration {
+        let spans = [1, 5, 20, 60, 400, 400, 2_000, 100_000];
+        let seconds = self.receiver.world.rng().pick(&spans).copied();
+        Duration::from_secs(seconds.unwrap_or(1))
+    }
+
     fn course(&self) -> Course {
         let world = &self.receiver.world;
         if self.receiver.is_away() {
-            return Course::Fails(FailureClass::TRANSIENT);
+            return Course::Fails(self.excuse());
         }
-        let seconds = world
-            .rng()
-            .pick(&[1, 20, 400, 100_000])
-            .copied()
-            .unwrap_or(1);
-        let delay = Some(Duration::from_secs(seconds));
+        let delay = Some(self.patience());
         if world.strikes(Fault::RetryAfter, 90) {
             return Course::Fails(FailureClass::RateLimited { delay });
         }

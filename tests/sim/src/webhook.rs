@@ -149,16 +149,18 @@ impl Entry {
     }
 }
 
-/// What a connection's partner has to tell, in the order in which it happened.
+/// What a connection's partner has to tell, in the order in which it happened: so many
+/// events, of so many entities.
 pub fn history(
     connection: &ConnectionId,
-    events: usize,
+    (events, entities): (usize, u64),
     faults: Faults,
     rng: &mut Rng,
 ) -> Vec<Webhook> {
     let mut partner = History {
         versions: BTreeMap::new(),
         values: 0,
+        entities,
         faults,
     };
     (0..events)
@@ -174,18 +176,20 @@ pub fn history(
 struct History {
     versions: BTreeMap<u64, i64>,
     values: u64,
+    entities: u64,
     faults: Faults,
 }
 
 impl History {
     /// Of entities with an even number the partner gives versions.
     fn entry(&mut self, rng: &mut Rng) -> Entry {
-        let number = rng.below(5);
+        let number = rng.below(self.entities);
         let versioned = number.is_multiple_of(2);
+        let ties = self.faults.has(Fault::Ties);
         let version = versioned.then(|| {
             let version = self.versions.entry(number).or_insert(10);
-            let tied = self.faults.has(Fault::Ties) && rng.per_mille(400);
-            *version += i64::from(!tied);
+            let stays = ties && rng.per_mille(650);
+            *version += i64::from(!stays);
             *version
         });
         self.values += 1;
@@ -194,7 +198,7 @@ impl History {
                 kind: if number < 3 { "issue" } else { "user" }.into(),
                 id: number.to_string(),
             },
-            operation: if rng.per_mille(200) {
+            operation: if rng.per_mille(if ties { 350 } else { 200 }) {
                 Operation::Delete
             } else {
                 Operation::Upsert

@@ -100,7 +100,7 @@ impl World {
             }),
             rng: Mutex::new(rng),
             story: Mutex::new(Story::new(keeps_story)),
-            checks: Mutex::default(),
+            checks: Mutex::new(Checks::over(plan.policy().retention)),
             register: Mutex::default(),
             host: Mutex::new(None),
             ending: Mutex::new(None),
@@ -250,10 +250,11 @@ impl World {
 
     /// The wall clock is set, forward or back.
     pub fn jump(&self, micros: i64) {
+        let before = self.now();
         lock(&self.time).offset += micros;
         self.tell(format!("the clock jumps by {} s", micros / 1_000_000));
         if micros < 0 {
-            self.checks().clock_went_back();
+            self.checks().clock_went_back(before);
         }
     }
 

@@ -92,8 +92,11 @@ impl Log {
             );
             return Err(violation(READERS, said));
         }
-        let mut seen = self.changes.as_slice();
-        let mut cursor = ChangeSeq::new(0);
+        let mut cursor = reader.oldest_cursor();
+        let kept = usize::try_from(cursor.get()).ok();
+        let mut seen = kept
+            .and_then(|kept| self.changes.get(kept..))
+            .unwrap_or_default();
         while let Some(first) = seen.first() {
             let page = reader.changes(cursor, &ChangeFilter::default(), 500);
             let page = page.map_err(|error| violation(READERS, format!("{error}")))?;

@@ -5,12 +5,16 @@
 //! is not here: 7, a plugin is a guest, which is the runtime's; 9, a gap is found, for
 //! there is no reconciliation yet; fetches and polls, which nobody carries out yet.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use tidegate_core::event::Accepted;
+use tidegate_core::audit::AuditEntry;
+use tidegate_core::event::{Accepted, Event, EventState};
 use tidegate_core::ids::{ConnectionId, EventId, TaskId};
+use tidegate_core::policy::RetentionPolicy;
 use tidegate_core::ports::{Completion, End};
+use tidegate_core::replay::ReplayItem;
 use tidegate_core::task::{TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
 use tidegate_store::{Answer, Reader, Submission};
@@ -21,10 +25,12 @@ use crate::webhook::{Version, Webhook};
 pub(crate) mod end;
 mod log;
 pub(crate) mod model;
+mod retention;
 mod sinks;
 mod tasks;
 
 use log::Log;
+use retention::Retention;
 use sinks::Sinks;
 use tasks::Tasks;
 
@@ -78,6 +84,28 @@ struct Stored {
     connection: ConnectionId,
     key: String,
     body: bytes::Bytes,
+    received: Timestamp,
+}
+
+impl From<Event> for Stored {
+    fn from(event: Event) -> Self {
+        Self {
+            connection: event.connection,
+            key: event.partner_id,
+            body: event.body,
+            received: event.received,
+        }
+    }
+}
+
+/// An event whose state a commit may have changed.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    event: EventId,
+    /// Whether it has ended, should nothing be left of it.
+    ends: bool,
+    /// The version that mapped it.
+    by: Option<Version>,
 }
 
 /// What every checker knows.
@@ -89,11 +117,13 @@ pub struct Checks {
     /// Which version mapped each event last, durably.
     mapped: BTreeMap<EventId, Version>,
     /// Events whose last completion may be durable or not.
-    doubtful: Vec<EventId>,
+    doubtful: Vec<Turn>,
     log: Log,
     tasks: Tasks,
     sinks: Sinks,
-    audited: u64,
+    retention: Retention,
+    /// What people did, as it has to be written down.
+    audited: Vec<AuditEntry>,
     /// Completions that were handed in: by task, and when it had been due.
     ended: BTreeSet<(TaskId, Timestamp)>,
 }
@@ -109,6 +139,14 @@ fn violation(checker: &'static str, what: impl Into<String>) -> Violation {
 }
 
 impl Checks {
+    /// Those of a world in which that much is kept.
+    pub fn over(policy: RetentionPolicy) -> Self {
+        Self {
+            retention: Retention::over(policy),
+            ..Self::default()
+        }
+    }
+
     /// An invariant does not hold; the first one counts.
     pub fn fail(&mut self, checker: &'static str, what: impl Into<String>) {
         self.note(Err(violation(checker, what)));
@@ -125,9 +163,9 @@ impl Checks {
         }
     }
 
-    /// A person's act was answered as done.
-    pub const fn audited(&mut self) {
-        self.audited += 1;
+    /// A person's act was answered as done, and is to be written down like this.
+    pub fn audited(&mut self, entry: AuditEntry) {
+        self.audited.push(entry);
     }
 
     /// A partner has its 2xx.
@@ -155,7 +193,13 @@ impl Checks {
     }
 
     /// A batch is durable, and shown.
-    pub fn committed(&mut self, batch: &[HandedIn], answers: &[Answer], reader: &Reader) {
+    pub fn committed(
+        &mut self,
+        batch: &[HandedIn],
+        answers: &[Answer],
+        reader: &Reader,
+        now: Timestamp,
+    ) {
         for (handed_in, answer) in batch.iter().zip(answers) {
             let checked = self.took(handed_in, answer, reader);
             self.note(checked);
@@ -167,6 +211,11 @@ impl Checks {
                 let checked = self.sinks.advanced(advance, &self.log, reader);
                 self.note(checked);
             }
+        }
+        let retains = |one: &HandedIn| matches!(one.submission, Submission::Retain);
+        if batch.iter().any(retains) {
+            let checked = self.retained(reader, now);
+            self.note(checked);
         }
     }
 
@@ -185,8 +234,8 @@ impl Checks {
             }
             // Handed in again, it changes nothing.
             (Submission::Complete(completion), _) if self.is_first(completion) => {
-                self.tasks.committed(completion);
-                self.map_ended(completion, reader);
+                self.tasks.committed(completion, reader);
+                self.note_turns(&handed_in.submission, reader);
             }
             (Submission::Advance(advance), _) => {
                 self.tasks.advance_is_right(advance)?;
@@ -195,23 +244,21 @@ impl Checks {
             (Submission::ResumeConnection { connection, .. }, _) => {
                 self.tasks.resumed(connection);
             }
+            (Submission::Replay(_) | Submission::Discard { .. }, _) => {
+                self.note_turns(&handed_in.submission, reader);
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn took_event(
-        &mut self,
-        event: &tidegate_core::event::Event,
-        accepted: Accepted,
-        reader: &Reader,
-    ) -> Checked {
+    fn took_event(&mut self, event: &Event, accepted: Accepted, reader: &Reader) -> Checked {
         let shown = reader.event(accepted.id).ok().flatten();
-        let shown = shown.map(|shown| Stored {
-            connection: shown.connection,
-            key: shown.partner_id,
-            body: shown.body,
-        });
+        let shown = shown.map(Stored::from);
+        // What has ended goes after a while; its key is remembered longer.
+        let gone = || accepted.duplicate && self.retention.may_be_gone(accepted.id);
+        let known = || self.stored.get(&accepted.id).cloned();
+        let shown = shown.or_else(|| known().filter(|_| gone()));
         let Some(shown) = shown else {
             let said = format!("{} was accepted and is not there", accepted.id);
             return Err(violation(DURABLE, said));
@@ -249,21 +296,41 @@ impl Checks {
         }
     }
 
-    fn map_ended(&mut self, completion: &Completion, reader: &Reader) {
-        if let TaskKind::Map { event, .. } = &completion.task.kind
-            && matches!(completion.end, End::Mapped { .. })
+    /// An event that is there although the commit that brought it failed: it may be gone
+    /// again before its partner has heard of it.
+    fn get_to_know(&mut self, event: EventId, reader: &Reader) {
+        if let Entry::Vacant(unknown) = self.stored.entry(event)
+            && let Ok(Some(shown)) = reader.event(event)
         {
-            self.note_mapped(*event, reader);
+            unknown.insert(shown.into());
         }
     }
 
-    fn note_mapped(&mut self, event: EventId, reader: &Reader) {
+    fn note_turns(&mut self, submission: &Submission, reader: &Reader) {
+        for turn in turns(submission) {
+            self.note_turn(turn, reader);
+        }
+    }
+
+    /// Looks how an event stands now; it may have ended and be gone with one commit.
+    fn note_turn(&mut self, turn: Turn, reader: &Reader) {
+        let Turn { event, ends, by } = turn;
+        self.get_to_know(event, reader);
         let progress = reader.progress(event).ok().flatten();
-        if let Some(progress) = progress
-            && progress.state == tidegate_core::event::EventState::Mapped
-            && let Some(plugin) = progress.plugin
-        {
-            self.mapped.insert(event, crate::plugin::version(plugin));
+        let (settled, by) = match progress {
+            None if ends => (true, by),
+            None => return,
+            Some(progress) => match progress.state {
+                EventState::Mapped => (true, progress.plugin.map(crate::plugin::version)),
+                EventState::Skipped { .. } => (true, None),
+                EventState::Pending { .. }
+                | EventState::Fetching { .. }
+                | EventState::Dead { .. } => (false, None),
+            },
+        };
+        self.retention.settled(event, settled);
+        if let Some(by) = by {
+            self.mapped.insert(event, by);
         }
     }
 
@@ -272,10 +339,8 @@ impl Checks {
         for handed_in in batch {
             if let Submission::Complete(completion) = &handed_in.submission {
                 self.tasks.doubt(completion);
-                if let TaskKind::Map { event, .. } = &completion.task.kind {
-                    self.doubtful.push(*event);
-                }
             }
+            self.doubtful.extend(turns(&handed_in.submission));
         }
         if reader.newest_change().get() != self.log.len() {
             self.fail(READERS, "a batch that failed is shown to readers");
@@ -288,8 +353,8 @@ impl Checks {
     pub fn opened(&mut self, reader: &Reader) {
         let checked = self.log.opened(reader);
         self.note(checked);
-        for event in std::mem::take(&mut self.doubtful) {
-            self.note_mapped(event, reader);
+        for turn in std::mem::take(&mut self.doubtful) {
+            self.note_turn(turn, reader);
         }
         let checked = self.all_there(reader);
         self.note(checked);
@@ -298,7 +363,8 @@ impl Checks {
     fn all_there(&self, reader: &Reader) -> Checked {
         for (id, stored) in &self.stored {
             let shown = reader.event(*id).ok().flatten();
-            if shown.as_ref().map(|shown| &shown.body) != Some(&stored.body) {
+            let gone = shown.is_none() && self.retention.may_be_gone(*id);
+            if !gone && shown.as_ref().map(|shown| &shown.body) != Some(&stored.body) {
                 let acknowledged = self.acknowledged.values().any(|known| known == id);
                 let heard = if acknowledged {
                     "acknowledged"
@@ -310,5 +376,41 @@ impl Checks {
             }
         }
         Ok(())
+    }
+}
+
+/// The events whose state a submission may change.
+fn turns(submission: &Submission) -> Vec<Turn> {
+    let turn = |event, ends| Turn {
+        event,
+        ends,
+        by: None,
+    };
+    match submission {
+        Submission::Complete(completion) => {
+            let TaskKind::Map { event, .. } = completion.task.kind else {
+                return Vec::new();
+            };
+            let mapped = matches!(completion.end, End::Mapped { .. });
+            let plugin = completion.attempt.plugin.filter(|_| mapped);
+            vec![Turn {
+                event,
+                ends: mapped || matches!(completion.end, End::Skipped { .. }),
+                by: plugin.map(crate::plugin::version),
+            }]
+        }
+        Submission::Replay(batch) => {
+            let event = |item: &ReplayItem| match item {
+                ReplayItem::Letter(task) => EventId::new(task.get()),
+                ReplayItem::Event(event) => *event,
+            };
+            let events = batch.items.iter().map(event);
+            events.map(|event| turn(event, false)).collect()
+        }
+        Submission::Discard { letters, .. } => {
+            let events = letters.iter().map(|task| EventId::new(task.get()));
+            events.map(|event| turn(event, true)).collect()
+        }
+        _ => Vec::new(),
     }
 }

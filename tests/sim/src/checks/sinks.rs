@@ -14,6 +14,8 @@ use tidegate_core::time::Timestamp;
 use tidegate_store::{DeadLetterFilter, Reader};
 
 use super::log::Log;
+use super::retention::begins_again;
+use super::tasks::DAY;
 use super::{Checked, Checks, READERS, RESPECT, SINKS, violation};
 
 /// What is known of every sink.
@@ -61,6 +63,11 @@ impl Sinks {
         let Some(sink) = self.sinks.get_mut(&standing.sink) else {
             return Ok(());
         };
+        let stored = reader.sink(&standing.sink).ok().flatten();
+        if stored.as_ref().is_some_and(begins_again) {
+            // Its loop has not heard that it was left behind: nothing of this counts.
+            return Ok(());
+        }
         if standing.mirror.is_some() || sink.walks {
             sink.walks = standing.mirror.is_some();
             sink.checked = sink.checked.max(standing.cursor);
@@ -89,6 +96,16 @@ impl Sinks {
             }
         }
         Ok(())
+    }
+
+    /// Whom the time has come for before the clock was set back, it has come for: what is
+    /// given now may have been taken up before.
+    pub(super) fn clock_went_back(&mut self, before: Timestamp) {
+        for sink in self.sinks.values_mut() {
+            if sink.hold <= before {
+                sink.hold = Timestamp::EPOCH;
+            }
+        }
     }
 
     /// Where a sink began, and whether a person gave that change up.
@@ -151,6 +168,9 @@ impl Checks {
             rests: false,
             repeats,
         });
+        if standing.mirror.is_some() {
+            sink.walks = true;
+        }
         sink.opening = opening;
         sink.opened_at = standing.cursor;
         sink.opened_with = open.into_iter().map(|open| open.delivery.seq).collect();
@@ -262,6 +282,8 @@ impl Checks {
                     sink.last.insert(key, change.seq);
                 }
                 Err(failure) => {
+                    // It does not want changes any more; a person may resume it.
+                    sink.rests |= failure.class == FailureClass::NotFound;
                     if let Some(hold) = asked_for(&failure.class, now) {
                         sink.hold = sink.hold.max(hold);
                     }
@@ -279,13 +301,11 @@ impl Checks {
     }
 }
 
-/// Until when the receiver wants to be left alone. What asks for more than a day is cut.
+/// Until when the receiver wants to be left alone. More than a day is not granted.
 fn asked_for(class: &FailureClass, now: Timestamp) -> Option<Timestamp> {
     match class {
         FailureClass::RateLimited { delay: Some(delay) }
-        | FailureClass::Transient { delay: Some(delay) } => {
-            (delay.as_secs() < 10_000).then(|| now.plus(*delay))
-        }
+        | FailureClass::Transient { delay: Some(delay) } => Some(now.plus((*delay).min(DAY))),
         _ => None,
     }
 }

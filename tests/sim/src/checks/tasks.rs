@@ -19,7 +19,8 @@ use crate::world::Ending;
 
 /// The schedule of the default policy, written down a second time.
 const SCHEDULE: [u64; 7] = [2, 5, 30, 120, 600, 3_600, 14_400];
-const DAY: Duration = Duration::from_hours(24);
+/// Longer nobody is left alone, by that policy.
+pub(super) const DAY: Duration = Duration::from_hours(24);
 /// What polls between two looks at the clock may take.
 const SLACK: Duration = Duration::from_secs(1);
 /// As well, where the clock was set back between the two.
@@ -57,11 +58,22 @@ impl Tasks {
         if self.went_back { SLACK_BACK } else { SLACK }
     }
 
-    pub(super) fn committed(&mut self, completion: &Completion) {
+    pub(super) const fn clock_went_back(&self) -> bool {
+        self.went_back
+    }
+
+    /// The open deliveries of a sink are gone: it is told by the mirror.
+    pub(super) fn sink_begins_again(&mut self, sink: &SinkName) {
+        let of_it = |name: &Name| matches!(name, Name::Delivery(of, _) if of == sink);
+        self.due.retain(|name, _| !of_it(name));
+    }
+
+    pub(super) fn committed(&mut self, completion: &Completion, reader: &Reader) {
         let name = Name::of(completion.task.id, &completion.task.kind);
         self.stops.remove(&completion.task.id);
         match &completion.end {
-            End::Again(again) => {
+            // What the sink has left behind meanwhile is not tried again.
+            End::Again(again) if is_open(completion, reader) => {
                 let connection = completion.task.kind.connection().cloned();
                 self.due.insert(name, (again.due, connection));
             }
@@ -167,6 +179,15 @@ impl Tasks {
     }
 }
 
+fn is_open(completion: &Completion, reader: &Reader) -> bool {
+    let TaskKind::Deliver(delivery) = &completion.task.kind else {
+        return true;
+    };
+    let open = reader.deliveries(&delivery.sink, usize::MAX);
+    let mut open = open.unwrap_or_default().into_iter();
+    open.any(|open| open.task == completion.task.id)
+}
+
 fn again_is_right(
     attempt: &Attempt,
     failure: &Failure,
@@ -265,9 +286,10 @@ impl Checks {
         self.note(checked);
     }
 
-    /// The wall clock was set back.
-    pub const fn clock_went_back(&mut self) {
+    /// The wall clock was set back, from that time.
+    pub fn clock_went_back(&mut self, before: Timestamp) {
         self.tasks.went_back = true;
+        self.sinks.clock_went_back(before);
     }
 }
 
