@@ -202,6 +202,27 @@ fn many_are_not_replayed_unasked() {
 }
 
 #[test]
+fn replays_are_a_table_with_who_asked_and_why() {
+    let replays = r#"{"items":[{"id":"rpl_0000000000000002","filter":{"cause":"sink","connector":"github"},
+        "who":"ann","reason":"their database is back","began_at":"2026-01-01T23:00:00Z","total":9,"queued":3,
+        "passed":1,"state":"running"}],"next":"rpl_0000000000000002"}"#;
+    let host = Host::json(replays);
+    let said = say(&host, &["replays", "--limit", "1"]);
+    let expected = "\
+ID                    BEGAN   WHO  STATE    TOTAL  QUEUED  PASSED  FILTER                        REASON
+rpl_0000000000000002  1h ago  ann  running      9       3       1  cause sink, connector github  their database is back
+";
+    assert_eq!(said.answer, expected);
+    assert_eq!(said.notes, "more: --cursor rpl_0000000000000002\n");
+    assert_eq!(
+        host.request().first().unwrap(),
+        "GET /v1/replays?limit=1 HTTP/1.1"
+    );
+    let none = say(&Host::json(r#"{"items":[]}"#), &["replays"]);
+    assert_eq!(none.notes, "nothing has been replayed by a filter\n");
+}
+
+#[test]
 fn a_replay_is_of_names_or_of_a_filter() {
     for line in [
         &["replay"][..],

@@ -158,6 +158,7 @@ pub(super) fn run(run: &ReplayRun) -> Value {
         "with": run.mode.with.map(|with| with.to_string()),
         "forced": run.mode.forced,
         "who": run.who,
+        "reason": run.reason,
         "began_at": run.began.to_string(),
         "total": run.total,
         "queued": run.queued,

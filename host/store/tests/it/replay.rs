@@ -316,6 +316,7 @@ fn a_run_by_filter_takes_everything_once(bed: &Bed) {
         filter,
         mode: ReplayMode::default(),
         who: "ops".into(),
+        reason: None,
         began: store.now,
         newest,
         before: newest + 1,

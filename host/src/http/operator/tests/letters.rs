@@ -228,9 +228,14 @@ async fn a_replay_by_filter_counts_first_and_tells_how_far_it_is() {
         (&status["events"]["dead"], &status["replays"]),
         (&json!(0), &json!([]))
     );
-    assert_eq!(
-        world.get("/v1/replays").await.json()["items"][0]["queued"],
-        3
+    let runs = world.get("/v1/replays").await.json();
+    check(
+        &runs["items"][0],
+        &[
+            ("/queued", json!(3)),
+            ("/who", json!("all")),
+            ("/reason", json!("mended")),
+        ],
     );
     let audit = world.get("/v1/audit").await.json();
     check(
