@@ -34,6 +34,7 @@ mod entities;
 mod events;
 mod latest;
 mod replays;
+mod running;
 mod sinks;
 
 pub use audit::AuditPage;

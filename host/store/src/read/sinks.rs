@@ -81,7 +81,8 @@ impl Reader {
     ) -> Result<Vec<OpenDelivery>, ReadError> {
         let view = self.view();
         let mut found = Vec::new();
-        let read = each_open(&view, sink, limit, |delivery, row| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, limit, |delivery, row| {
             let Some(row) = row else {
                 return Ok(());
             };
@@ -106,7 +107,8 @@ impl Reader {
     pub(crate) fn open_keys(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
         let view = self.view();
         let mut open = Vec::new();
-        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, usize::MAX, |delivery, _| {
             open.push(delivery);
             Ok(())
         });
@@ -118,7 +120,8 @@ impl Reader {
     pub fn open_deliveries(&self, sink: &SinkName) -> Result<OpenDeliveries, ReadError> {
         let view = self.view();
         let mut open = OpenDeliveries::new();
-        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, usize::MAX, |delivery, _| {
             let entity = (delivery.connection, delivery.entity);
             *open.entry(entity).or_default() += 1;
             Ok(())
@@ -128,17 +131,17 @@ impl Reader {
     }
 }
 
-fn each_open(
+/// The open deliveries whose keys begin so; those whose row is torn without it.
+pub(super) fn each_open(
     view: &View,
-    sink: &SinkName,
+    prefix: &[u8],
     limit: usize,
     mut each: impl FnMut(Delivery, Option<DeliveryRow>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let room = view.rooms.deliveries;
-    let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
-    let until = keys::after_prefix(&prefix);
+    let until = keys::after_prefix(prefix);
     let span = Span {
-        from: &prefix,
+        from: prefix,
         until: until.as_deref(),
     };
     for row in view.rows(room, span, Order::Ascending)?.take(limit) {

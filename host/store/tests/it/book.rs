@@ -113,7 +113,13 @@ fn a_notice_that_no_channel_takes_is_a_dead_letter(bed: &Bed) {
     assert_eq!(letters[0].attempts.len(), 2);
     let counts = store.reader.dead_counts();
     assert_eq!(counts[0].owner, Owner::Channel("ops".parse().unwrap()));
+    assert_eq!(store.reader.running(id).unwrap(), None);
     assert_eq!(store.replay(vec![ReplayItem::Letter(id)]), (1, 0));
+    let running = store.reader.running(id).unwrap();
+    assert!(
+        matches!(running, Some(TaskKind::Alert { .. })),
+        "{running:?}"
+    );
     store.pass(HOUR);
     assert_eq!(store.claim_one().id, id);
 }

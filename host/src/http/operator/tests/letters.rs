@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_core::ids::ChangeSeq;
 use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
+use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkStart};
+use tidegate_core::task::{Attempt, DeadCause, Next};
+use tidegate_core::time::Timestamp;
+use tidegate_store::{ChangeFilter, Submission};
 
 use super::DOCUMENT;
 use crate::http::world::{CONSUMER, SECRET, World, ask, change, post};
@@ -150,6 +154,93 @@ async fn a_replayed_letter_leaves_runs_and_is_in_the_audit_log() {
             ("/next", Value::Null),
         ],
     );
+}
+
+/// A change that a sink of no configuration did not take, so that nothing tries it again;
+/// its letter's id.
+async fn undelivered(world: &World) -> String {
+    world.changes(&["1"]).await;
+    let reader = &world.host.reader;
+    let change = reader.changes(ChangeSeq::new(0), &ChangeFilter::default(), 1);
+    let change = change.unwrap().changes.remove(0);
+    let standing = reader.new_sink("old".parse().unwrap(), SinkStart::Now);
+    let attempt = Attempt {
+        number: 1,
+        started: Timestamp::EPOCH,
+        took: Duration::ZERO,
+        plugin: None,
+        settings: None,
+        failure: None,
+        stderr: String::new(),
+    };
+    let give_up = Next::Park {
+        cause: DeadCause::Sink,
+        reason: "never".into(),
+    };
+    let failed = FailedDelivery {
+        seq: change.seq,
+        connection: change.connection,
+        entity: change.change.entity,
+        tried: Some((attempt, give_up)),
+    };
+    let put = Submission::PutSink {
+        standing: Box::new(standing.clone()),
+        audit: None,
+    };
+    world.host.journal.submit(put).await.unwrap();
+    let failed = vec![failed];
+    let advance = Submission::Advance(Box::new(SinkAdvance { standing, failed }));
+    world.host.journal.submit(advance).await.unwrap();
+    let list = world.get("/v1/dead-letters?sink=old").await.json();
+    list["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_delivery_that_runs_again_is_a_conflict_and_not_unknown() {
+    let world = World::new().await;
+    let letter = undelivered(&world).await;
+    let path = format!("/v1/dead-letters/{letter}/replay");
+    assert_eq!(world.post(&path, "").await.json()["queued"], 1);
+    let discard = format!("/v1/dead-letters/{letter}/discard");
+    check_bodies(
+        &world,
+        &[
+            (&path, SECRET, "", 409, "running-again"),
+            (&discard, SECRET, "{\"reason\":\"x\"}", 409, "running-again"),
+        ],
+    )
+    .await;
+    let detail = world.post(&path, "").await.json()["detail"].to_string();
+    assert!(
+        detail.contains("nothing to do but wait") && detail.contains("/v1/sinks says how old"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_version_for_what_is_mapped_already_is_refused() {
+    let world = World::new().await;
+    let letter = undelivered(&world).await;
+    let path = format!("/v1/dead-letters/{letter}/replay");
+    let with = format!("\"with\":\"sha256:{}\"", "7".repeat(64));
+    let of_cause = |cause: &str| format!("{{{with},\"cause\":\"{cause}\",\"dry_run\":true}}");
+    check_bodies(
+        &world,
+        &[
+            (&path, SECRET, &format!("{{{with}}}"), 400, "bad-body"),
+            ("/v1/replays", SECRET, &of_cause("sink"), 400, "bad-body"),
+            (
+                "/v1/replays",
+                SECRET,
+                &of_cause("alert-channel"),
+                400,
+                "bad-body",
+            ),
+            ("/v1/replays", SECRET, &of_cause("mapping"), 200, ""),
+            (&path, SECRET, "{}", 200, ""),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
