@@ -31,6 +31,17 @@ tsk_000000000000002a  1d ago  partner-data  github/acme  evt_000000000000002a   
 }
 
 #[test]
+fn a_dead_letter_that_is_torn_is_named() {
+    let host = Host::json(
+        r#"{"items":[],"next":"tsk_000000000000002a","unreadable":["tsk_000000000000002a"]}"#,
+    );
+    let said = say(&host, &["dead-letters"]);
+    let expected = "tsk_000000000000002a cannot be read: its record in the store is torn\n\
+                    more: --cursor tsk_000000000000002a\n";
+    assert_eq!(said.notes, expected);
+}
+
+#[test]
 fn a_dead_letter_shows_its_attempts_its_body_and_what_to_do() {
     let said = say(
         &Host::json(LETTER),

@@ -47,7 +47,12 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         .read(move |reader| reader.dead_letters(&filter, before, limit))
         .await?;
     let rows = letters.letters.iter().map(letter::row).map(Value::Object);
-    Ok(page(rows.collect(), letters.next))
+    let Json(mut document) = page(rows.collect(), letters.next);
+    if let Some(members) = document.as_object_mut() {
+        let torn = letters.torn.iter().map(TaskId::to_string);
+        members.insert("unreadable".into(), torn.collect());
+    }
+    Ok(Json(document))
 }
 
 fn filter(query: &Query<'_>) -> Result<DeadLetterFilter, Problem> {

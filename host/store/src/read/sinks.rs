@@ -11,7 +11,6 @@ use tidegate_core::sink::{MirrorWalk, SinkStanding, SinkStart, SinkState};
 use tidegate_core::task::{Attempt, Delivery};
 use tidegate_core::time::Timestamp;
 
-use super::alerts::whole_room;
 use super::{Reader, unless_torn};
 use crate::codec::{Attempts, Corrupt, DeliveryRow, Record};
 use crate::engine::{Order, Span};
@@ -40,7 +39,8 @@ impl Reader {
     /// How each sink stands.
     pub fn sinks(&self) -> Result<Vec<SinkStanding>, ReadError> {
         let view = self.view();
-        whole_room(&view, view.rooms.sinks).map_err(|fault| fault.reading("sinks"))
+        self.whole_room(&view, view.rooms.sinks)
+            .map_err(|fault| fault.reading("sinks"))
     }
 
     /// How a sink stands.

@@ -99,6 +99,28 @@ async fn a_dead_letter_is_shown_whole_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_torn_letter_is_named_and_hides_no_other() {
+    let world = World::new().await;
+    let torn = parked(&world, "d-1").await;
+    let whole = parked(&world, "d-2").await;
+    let key = u64::from_str_radix(&torn, 16).unwrap().to_be_bytes();
+    for room in ["dead", "dead-heads"] {
+        world.memory.corrupt(room, &key, &[0xff]);
+    }
+    // Seen from the next commit on.
+    world.event("d-3").await;
+    let page = world.get("/v1/dead-letters").await.json();
+    check(
+        &page,
+        &[
+            ("/items/0/id", json!(format!("tsk_{whole}"))),
+            ("/unreadable", json!([format!("tsk_{torn}")])),
+            ("/next", Value::Null),
+        ],
+    );
+}
+
+#[tokio::test]
 async fn a_replayed_letter_leaves_runs_and_is_in_the_audit_log() {
     let world = World::new().await;
     let number = parked(&world, "d-1").await;
