@@ -10,11 +10,13 @@ mod observer;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tidegate_core::alert::{AlertRecord, AlertRule, AlertUpdate, Notice};
 use tidegate_core::alerting::Subscription;
@@ -25,7 +27,7 @@ use tidegate_core::policy::AlertPolicy;
 use tidegate_core::ports::{AlertJournal, Claimed, Clock as _, Messenger, NotStored, ReadError};
 use tidegate_core::retry::RetryPolicy;
 use tidegate_core::task::{Owner, TaskKind, Work};
-use tidegate_flow::alert::{LookError, LookPorts, SendPorts, look, send};
+use tidegate_flow::alert::{LookError, LookPorts, SendPorts, break_off, look, send};
 use tidegate_sinks::AnyMessenger;
 use tidegate_store::{Answer, Claims, Reader, Submission};
 use tokio::runtime::Handle;
@@ -38,6 +40,7 @@ use crate::config::Config;
 use crate::gate::{Gate, GateState};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
+use crate::panics;
 use crate::system::{SystemChance, SystemClock};
 
 use observer::HostObserver;
@@ -315,16 +318,37 @@ impl AlertDesk {
             TaskKind::Alert { channel, .. } => told.channels.get(channel).map(|lane| &lane.channel),
             _ => None,
         };
-        let task = claimed.id();
+        self.send_by(channel, claimed, &told.retry).await;
+    }
+
+    /// Sends one notice by that way out. A panic on the way, ours or a library's, fails this
+    /// attempt and no other: it is tried again by schedule, and ends as a dead letter.
+    async fn send_by<M: Messenger>(
+        &self,
+        messenger: Option<&M>,
+        claimed: Claimed,
+        retry: &RetryPolicy,
+    ) {
         let ports = SendPorts {
-            messenger: channel,
+            messenger,
             alerts: &Kept(&self.parts),
             journal: &self.parts.journal,
             clock: &SystemClock,
             chance: &*self.parts.chance,
-            retry: &told.retry,
+            retry,
         };
-        if let Err(error) = send(claimed, &ports).await {
+        let (kept, started, task) = (claimed.clone(), SystemClock.now(), claimed.id());
+        // What the ports share is whole after a panic: every lock there is taken as it is.
+        let sent = AssertUnwindSafe(send(claimed, &ports)).catch_unwind().await;
+        let handed_in = match sent {
+            Ok(handed_in) => handed_in,
+            Err(panic) => {
+                let why = panics::words(&*panic);
+                tracing::error!(%task, panic = why, "sending a notice panicked: a fault of the host, please report it");
+                break_off(kept, started, why, &ports).await
+            }
+        };
+        if let Err(error) = handed_in {
             tracing::debug!(%task, error = chain(&error), "the end of a notice was not handed in");
             self.parts.claims.release(task);
         }

@@ -17,6 +17,7 @@ mod http;
 mod logging;
 mod metrics;
 mod outlets;
+mod panics;
 mod plugin_file;
 mod plugins;
 mod reload;

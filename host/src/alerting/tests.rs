@@ -1,7 +1,7 @@
 //! The desk over the store in memory, and a channel that is a program.
 
 use tidegate_core::alert::{AlertKey, NoticeKind};
-use tidegate_core::task::DeadCause;
+use tidegate_core::task::{DeadCause, TaskState};
 
 use super::*;
 use crate::bed::{Bed, until};
@@ -73,6 +73,45 @@ fn over(channel: &str, number: usize) -> (ChannelName, Notice) {
         since: SystemClock.now(),
     };
     (channel.parse().unwrap(), notice)
+}
+
+/// A way out that breaks.
+#[derive(Debug)]
+struct Breaks;
+
+impl Messenger for Breaks {
+    async fn send(&self, _: &Notice) -> Result<(), Failure> {
+        panic!("as a test")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_whose_sending_panics_is_tried_again_by_schedule() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    let update = AlertUpdate {
+        notices: vec![over("ops", 0)],
+        ..AlertUpdate::default()
+    };
+    let submission = Submission::PutAlerts(Box::new(update));
+    bed.journal.submit(submission).await.unwrap();
+    let owner = Owner::Channel("ops".parse().unwrap());
+    let claims = &desk.parts.claims;
+    let claim = |now| claims.claim_of(&owner, Work::Alert, 1, now).unwrap().pop();
+    let notice = claim(SystemClock.now()).unwrap();
+    let task = notice.id();
+    let retry = RetryPolicy::default();
+    desk.send_by(Some(&Breaks), notice, &retry).await;
+    let due = || claims.next_due_of(&owner, Work::Alert);
+    until("it is in the queue again", || due().is_some()).await;
+    let due = due().unwrap();
+    assert!(due > SystemClock.now(), "not at once: {due}");
+    let again = claim(due).unwrap();
+    assert_eq!(again.id(), task);
+    let TaskState::Scheduled { attempt, .. } = again.task.state else {
+        panic!("{again:?}")
+    };
+    assert_eq!(attempt, 2, "the one that broke off counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
