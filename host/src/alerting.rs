@@ -6,6 +6,7 @@
 //! once, as well as it goes, in the time that the host still has.
 
 mod observer;
+mod outage;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tidegate_core::alert::{AlertRecord, AlertRule, AlertUpdate, Notice};
-use tidegate_core::alerting::Subscription;
+use tidegate_core::alerting::{Subscription, store_had_failed};
 use tidegate_core::errors::chain;
 use tidegate_core::failure::{Failure, FailureClass};
 use tidegate_core::ids::ChannelName;
@@ -31,7 +32,7 @@ use tidegate_flow::alert::{LookError, LookPorts, SendPorts, break_off, look, sen
 use tidegate_sinks::AnyMessenger;
 use tidegate_store::{Answer, Claims, Reader, Submission};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -44,6 +45,9 @@ use crate::panics;
 use crate::system::{SystemChance, SystemClock};
 
 use observer::HostObserver;
+use outage::Said;
+
+pub(crate) use outage::Outage;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -64,6 +68,7 @@ pub(crate) struct AlertParts {
     pub(crate) chance: Arc<SystemChance>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) outlets: Arc<Outlets>,
+    pub(crate) outage: Arc<Outage>,
 }
 
 /// The alert desk.
@@ -76,6 +81,8 @@ pub(crate) struct AlertDesk {
     free_for_gone: Arc<Semaphore>,
     /// The store has failed, and what there was to say about it was sent.
     said_directly: AtomicBool,
+    /// What the run before said about its store, until this one's has taken it over.
+    inherited: Mutex<Option<Said>>,
 }
 
 /// Who is told about what, and when.
@@ -134,6 +141,7 @@ impl AlertDesk {
     pub(crate) fn new(parts: AlertParts) -> Self {
         Self {
             observer: HostObserver::new(&parts),
+            inherited: Mutex::new(parts.outage.kept()),
             parts,
             told: ArcSwap::default(),
             free_for_gone: Arc::new(Semaphore::new(SENDING_MAX)),
@@ -185,6 +193,7 @@ impl AlertDesk {
             let rest = self.rest();
             tokio::select! {
                 _ = looks.tick() => {
+                    self.take_over().await;
                     self.look().await;
                     gone = self.gone();
                 }
@@ -222,12 +231,43 @@ impl AlertDesk {
         }
     }
 
+    /// Makes what the run before said without its store an alert of this one's. Its condition
+    /// is gone: the looks that follow say so once that has lasted.
+    async fn take_over(&self) {
+        let mut inherited = self.inherited.lock().await;
+        let Some(Said { since, reason }) = inherited.as_ref() else {
+            return;
+        };
+        let update = AlertUpdate {
+            put: vec![store_had_failed(*since, reason, SystemClock.now())],
+            ..AlertUpdate::default()
+        };
+        match Kept(&self.parts).put_alerts(update).await {
+            Ok(()) => {
+                self.parts.outage.forget();
+                *inherited = None;
+            }
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "that the store takes writes again could not be noted yet"
+            ),
+        }
+    }
+
     /// Sends without the store, once, what there is to say about its failure.
     async fn say_directly(&self, notices: Vec<(ChannelName, Notice)>) {
-        let about_it = |(_, notice): &(_, Notice)| notice.key.rule == AlertRule::StoreReadOnly;
-        if !notices.iter().any(about_it) || self.said_directly.swap(true, Ordering::Relaxed) {
+        let about_it = |(_, notice): &&(_, Notice)| notice.key.rule == AlertRule::StoreReadOnly;
+        let Some((_, first)) = notices.iter().find(about_it) else {
+            return;
+        };
+        if self.said_directly.swap(true, Ordering::Relaxed) {
             return;
         }
+        // First: who was told must be told the end, whatever becomes of this process.
+        self.parts.outage.keep(&Said {
+            since: first.since,
+            reason: first.excerpt.clone(),
+        });
         let told = self.told.load_full();
         let sent = notices.iter().map(async |(name, notice)| {
             let Some(lane) = told.channels.get(name) else {

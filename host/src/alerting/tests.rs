@@ -9,9 +9,13 @@ use crate::bed::{Bed, until};
 /// Appends each notice to a file.
 const TOLD: &str = "[alerts.ops]\nkind = \"command\"\n";
 
-fn config(bed: &Bed) -> Config {
+fn command(bed: &Bed) -> String {
     let file = bed.path("told").display().to_string();
-    bed.config(&format!("{TOLD}command = [\"tee\", \"-a\", \"{file}\"]\n"))
+    format!("{TOLD}command = [\"tee\", \"-a\", \"{file}\"]\n")
+}
+
+fn config(bed: &Bed) -> Config {
+    bed.config(&command(bed))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +59,43 @@ async fn a_store_that_has_failed_is_told_without_it_and_once() {
     sleep(LOOK_EVERY + LOOK_EVERY / 2).await;
     assert_eq!(bed.text("told"), told);
     running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_store_is_over_once_the_host_begins_with_one_that_takes_writes() {
+    let failed = Bed::new();
+    let folder = failed.path("");
+    let told_in = |bed: &Bed| format!("{}\n[policy.alerts]\nclear_after = \"0s\"\n", command(bed));
+    let desk = failed.alerts();
+    desk.configure(&failed.config(&told_in(&failed)));
+    failed.gate.latch("sync failed".into());
+    let running = tokio::spawn(desk.run());
+    until("somebody is told", || failed.text("told").contains('\n')).await;
+    running.abort();
+
+    // It fails again before it could say anything: what is to be said stays.
+    let latched = Bed::new();
+    latched.gate.latch("still".into());
+    latched.alerts_beside(&folder).take_over().await;
+
+    let again = Bed::new();
+    let desk = again.alerts_beside(&folder);
+    desk.configure(&again.config(&told_in(&again)));
+    let running = tokio::spawn(desk.run());
+    until("it is over", || again.text("told").contains('\n')).await;
+    let told = again.text("told");
+    for part in [
+        "\"kind\":\"over\"",
+        "store-read-only",
+        "Over: A write to the store failed",
+        "sync failed",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    until("it stands no more", || again.reader.alerts().unwrap() == []).await;
+    running.abort();
+    let next = again.alerts_beside(&folder);
+    assert_eq!(*next.inherited.lock().await, None, "said once");
 }
 
 /// A notice that an alert is over.

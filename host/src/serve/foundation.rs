@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ServeError;
-use crate::alerting::{AlertDesk, AlertParts};
+use crate::alerting::{AlertDesk, AlertParts, Outage};
 use crate::committer::{self, Listeners};
 use crate::config::{Config, ConfigSource, StoreEngine};
 use crate::gate::{Gate, LatchOnPanic};
@@ -46,6 +46,7 @@ pub(super) struct Foundation {
     published: watch::Receiver<tidegate_core::ids::ChangeSeq>,
     chance: Arc<SystemChance>,
     marks: Marks,
+    outage: Arc<Outage>,
     /// What tells this store from every other.
     pub(super) store_id: String,
 }
@@ -115,6 +116,7 @@ impl Foundation {
             published,
             chance,
             marks,
+            outage: Arc::new(Outage::beside(config.store.dir.as_deref())),
             store_id,
         })
     }
@@ -139,6 +141,7 @@ impl Foundation {
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets,
+            outage: self.outage.clone(),
         });
         let (reader, journal) = (self.reader.clone(), self.journal.clone());
         Crew {
