@@ -116,6 +116,15 @@ impl Reader {
         Ok(open)
     }
 
+    /// Whether a delivery is open; also one whose row is torn.
+    pub(crate) fn has_open(&self, delivery: &Delivery) -> Result<bool, ReadError> {
+        let view = self.view();
+        let key = keys::delivery(DeliveryHalf::Open, delivery);
+        let row = view.bytes(view.rooms.deliveries, &key);
+        row.map(|row| row.is_some())
+            .map_err(|fault| fault.reading(format!("a delivery of sink {}", delivery.sink)))
+    }
+
     /// How many deliveries of a sink are open, by entity.
     pub fn open_deliveries(&self, sink: &SinkName) -> Result<OpenDeliveries, ReadError> {
         let view = self.view();
