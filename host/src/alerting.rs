@@ -235,7 +235,8 @@ impl AlertDesk {
     /// is gone: the looks that follow say so once that has lasted.
     async fn take_over(&self) {
         let mut inherited = self.inherited.lock().await;
-        let Some(Said { since, reason }) = inherited.as_ref() else {
+        let said = inherited.as_ref().filter(|_| self.store_takes_notices());
+        let Some(Said { since, reason }) = said else {
             return;
         };
         let update = AlertUpdate {
@@ -283,12 +284,7 @@ impl AlertDesk {
     /// Begins to send what is due, of each channel within its bound, and to end what is of
     /// channels that are configured no longer.
     fn send_due(self: &Arc<Self>, gone: &[Owner], sending: &mut JoinSet<()>) {
-        // Low disk is no reason not to say so: a notice's end is a few bytes.
-        let takes = matches!(
-            self.parts.gate.state(),
-            GateState::Open | GateState::DiskLow { .. }
-        );
-        if !takes {
+        if !self.store_takes_notices() {
             return;
         }
         let told = self.told.load_full();
@@ -298,6 +294,12 @@ impl AlertDesk {
         for owner in gone {
             self.send_due_of(owner, &self.free_for_gone, sending);
         }
+    }
+
+    /// Low disk is no reason not to say so: a notice and its end are a few bytes.
+    fn store_takes_notices(&self) -> bool {
+        let state = self.parts.gate.state();
+        matches!(state, GateState::Open | GateState::DiskLow { .. })
     }
 
     fn send_due_of(

@@ -92,7 +92,8 @@ async fn a_failed_store_is_over_once_the_host_begins_with_one_that_takes_writes(
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
-    until("it stands no more", || again.reader.alerts().unwrap() == []).await;
+    let stands = || again.reader.alerts().unwrap();
+    until("it stands no more", || stands().is_empty()).await;
     running.abort();
     let next = again.alerts_beside(&folder);
     assert_eq!(*next.inherited.lock().await, None, "said once");
