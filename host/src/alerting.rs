@@ -6,18 +6,21 @@
 //! once, as well as it goes, in the time that the host still has.
 
 mod observer;
+mod outage;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tidegate_core::alert::{AlertRecord, AlertRule, AlertUpdate, Notice};
-use tidegate_core::alerting::Subscription;
+use tidegate_core::alerting::{Subscription, store_had_failed};
 use tidegate_core::errors::chain;
 use tidegate_core::failure::{Failure, FailureClass};
 use tidegate_core::ids::ChannelName;
@@ -25,11 +28,11 @@ use tidegate_core::policy::AlertPolicy;
 use tidegate_core::ports::{AlertJournal, Claimed, Clock as _, Messenger, NotStored, ReadError};
 use tidegate_core::retry::RetryPolicy;
 use tidegate_core::task::{Owner, TaskKind, Work};
-use tidegate_flow::alert::{LookError, LookPorts, SendPorts, look, send};
+use tidegate_flow::alert::{LookError, LookPorts, SendPorts, break_off, look, send};
 use tidegate_sinks::AnyMessenger;
 use tidegate_store::{Answer, Claims, Reader, Submission};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -38,9 +41,13 @@ use crate::config::Config;
 use crate::gate::{Gate, GateState};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
+use crate::panics;
 use crate::system::{SystemChance, SystemClock};
 
 use observer::HostObserver;
+use outage::Said;
+
+pub(crate) use outage::Outage;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -61,6 +68,7 @@ pub(crate) struct AlertParts {
     pub(crate) chance: Arc<SystemChance>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) outlets: Arc<Outlets>,
+    pub(crate) outage: Arc<Outage>,
 }
 
 /// The alert desk.
@@ -73,6 +81,8 @@ pub(crate) struct AlertDesk {
     free_for_gone: Arc<Semaphore>,
     /// The store has failed, and what there was to say about it was sent.
     said_directly: AtomicBool,
+    /// What the run before said about its store, until this one's has taken it over.
+    inherited: Mutex<Option<Said>>,
 }
 
 /// Who is told about what, and when.
@@ -131,6 +141,7 @@ impl AlertDesk {
     pub(crate) fn new(parts: AlertParts) -> Self {
         Self {
             observer: HostObserver::new(&parts),
+            inherited: Mutex::new(parts.outage.kept()),
             parts,
             told: ArcSwap::default(),
             free_for_gone: Arc::new(Semaphore::new(SENDING_MAX)),
@@ -182,6 +193,7 @@ impl AlertDesk {
             let rest = self.rest();
             tokio::select! {
                 _ = looks.tick() => {
+                    self.take_over().await;
                     self.look().await;
                     gone = self.gone();
                 }
@@ -219,12 +231,44 @@ impl AlertDesk {
         }
     }
 
+    /// Makes what the run before said without its store an alert of this one's. Its condition
+    /// is gone: the looks that follow say so once that has lasted.
+    async fn take_over(&self) {
+        let mut inherited = self.inherited.lock().await;
+        let said = inherited.as_ref().filter(|_| self.store_takes_notices());
+        let Some(Said { since, reason }) = said else {
+            return;
+        };
+        let update = AlertUpdate {
+            put: vec![store_had_failed(*since, reason, SystemClock.now())],
+            ..AlertUpdate::default()
+        };
+        match Kept(&self.parts).put_alerts(update).await {
+            Ok(()) => {
+                self.parts.outage.forget();
+                *inherited = None;
+            }
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "that the store takes writes again could not be noted yet"
+            ),
+        }
+    }
+
     /// Sends without the store, once, what there is to say about its failure.
     async fn say_directly(&self, notices: Vec<(ChannelName, Notice)>) {
-        let about_it = |(_, notice): &(_, Notice)| notice.key.rule == AlertRule::StoreReadOnly;
-        if !notices.iter().any(about_it) || self.said_directly.swap(true, Ordering::Relaxed) {
+        let about_it = |(_, notice): &&(_, Notice)| notice.key.rule == AlertRule::StoreReadOnly;
+        let Some((_, first)) = notices.iter().find(about_it) else {
+            return;
+        };
+        if self.said_directly.swap(true, Ordering::Relaxed) {
             return;
         }
+        // First: who was told must be told the end, whatever becomes of this process.
+        self.parts.outage.keep(&Said {
+            since: first.since,
+            reason: first.excerpt.clone(),
+        });
         let told = self.told.load_full();
         let sent = notices.iter().map(async |(name, notice)| {
             let Some(lane) = told.channels.get(name) else {
@@ -240,12 +284,7 @@ impl AlertDesk {
     /// Begins to send what is due, of each channel within its bound, and to end what is of
     /// channels that are configured no longer.
     fn send_due(self: &Arc<Self>, gone: &[Owner], sending: &mut JoinSet<()>) {
-        // Low disk is no reason not to say so: a notice's end is a few bytes.
-        let takes = matches!(
-            self.parts.gate.state(),
-            GateState::Open | GateState::DiskLow { .. }
-        );
-        if !takes {
+        if !self.store_takes_notices() {
             return;
         }
         let told = self.told.load_full();
@@ -255,6 +294,12 @@ impl AlertDesk {
         for owner in gone {
             self.send_due_of(owner, &self.free_for_gone, sending);
         }
+    }
+
+    /// Low disk is no reason not to say so: a notice and its end are a few bytes.
+    fn store_takes_notices(&self) -> bool {
+        let state = self.parts.gate.state();
+        matches!(state, GateState::Open | GateState::DiskLow { .. })
     }
 
     fn send_due_of(
@@ -315,16 +360,37 @@ impl AlertDesk {
             TaskKind::Alert { channel, .. } => told.channels.get(channel).map(|lane| &lane.channel),
             _ => None,
         };
-        let task = claimed.id();
+        self.send_by(channel, claimed, &told.retry).await;
+    }
+
+    /// Sends one notice by that way out. A panic on the way, ours or a library's, fails this
+    /// attempt and no other: it is tried again by schedule, and ends as a dead letter.
+    async fn send_by<M: Messenger>(
+        &self,
+        messenger: Option<&M>,
+        claimed: Claimed,
+        retry: &RetryPolicy,
+    ) {
         let ports = SendPorts {
-            messenger: channel,
+            messenger,
             alerts: &Kept(&self.parts),
             journal: &self.parts.journal,
             clock: &SystemClock,
             chance: &*self.parts.chance,
-            retry: &told.retry,
+            retry,
         };
-        if let Err(error) = send(claimed, &ports).await {
+        let (kept, started, task) = (claimed.clone(), SystemClock.now(), claimed.id());
+        // What the ports share is whole after a panic: every lock there is taken as it is.
+        let sent = AssertUnwindSafe(send(claimed, &ports)).catch_unwind().await;
+        let handed_in = match sent {
+            Ok(handed_in) => handed_in,
+            Err(panic) => {
+                let why = panics::words(&*panic);
+                tracing::error!(%task, panic = why, "sending a notice panicked: a fault of the host, please report it");
+                break_off(kept, started, why, &ports).await
+            }
+        };
+        if let Err(error) = handed_in {
             tracing::debug!(%task, error = chain(&error), "the end of a notice was not handed in");
             self.parts.claims.release(task);
         }

@@ -1,7 +1,7 @@
 //! A store in memory with its committer, for tests of what stands around it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tidegate_store::engine::memory::Memory;
 use tidegate_store::{Claims, Marks, Opened, Options, Reader, Submission};
 use tokio::sync::watch;
 
-use crate::alerting::{AlertDesk, AlertParts};
+use crate::alerting::{AlertDesk, AlertParts, Outage};
 use crate::committer::{self, JournalHandle, Listeners};
 use crate::config::{Config, ConfigSource};
 use crate::gate::Gate;
@@ -119,6 +119,11 @@ impl Bed {
     }
 
     pub(crate) fn alerts(&self) -> Arc<AlertDesk> {
+        self.alerts_beside(self.dir.path())
+    }
+
+    /// The alert desk of a host that has its store in that folder.
+    pub(crate) fn alerts_beside(&self, folder: &Path) -> Arc<AlertDesk> {
         Arc::new(AlertDesk::new(AlertParts {
             reader: self.reader.clone(),
             claims: self.claims.clone(),
@@ -127,6 +132,7 @@ impl Bed {
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets: self.outlets(),
+            outage: Arc::new(Outage::beside(Some(folder))),
         }))
     }
 

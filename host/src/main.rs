@@ -18,6 +18,7 @@ mod http;
 mod logging;
 mod metrics;
 mod outlets;
+mod panics;
 mod plugin_file;
 mod plugins;
 mod reload;
@@ -44,6 +45,7 @@ use tidegate_runtime::{Runtime, RuntimeOptions};
 
 use crate::cli::{Cli, Command, Exit, GlobalArgs, ServeArgs, World};
 use crate::ending::Ended;
+use crate::reload::WatchedFile;
 use crate::system::SystemClock;
 
 /// Small allocations from many threads are most of what ingress and the committer do
@@ -74,8 +76,9 @@ fn main() -> ExitCode {
 
 fn serve(args: &ServeArgs, global: &GlobalArgs) -> Result<Exit, String> {
     let source = global.config().accept_only(args.accept_only);
-    let config = source.load().map_err(|error| cli::report(&error))?;
-    match serve::run(config, source) {
+    let file = WatchedFile::new(source);
+    let config = file.load().map_err(|error| cli::report(&error))?;
+    match serve::run(config, file) {
         Ok(Ended::Clean) => Ok(Exit::Done),
         Ok(Ended::Latched) => Ok(Exit::Latched),
         Err(error) => Err(cli::report(&error)),

@@ -18,6 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_core::audit::AuditEntry;
 use tidegate_core::descriptor::Descriptor;
 use tidegate_core::errors::chain;
 use tidegate_core::grant::Grant;
@@ -262,33 +263,40 @@ impl PluginDesk {
                 })
             }
             None => self
-                .grant(name, descriptor)
+                .grant(name, descriptor, None)
                 .await
                 .map_err(AdmitError::NotStored),
         }
     }
 
-    async fn grant(&self, name: &ConnectorName, descriptor: &Descriptor) -> Result<(), NotStored> {
+    async fn grant(
+        &self,
+        name: &ConnectorName,
+        descriptor: &Descriptor,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), NotStored> {
         let grant = Bytes::from(Grant::from_descriptor(descriptor).to_json().to_string());
         let submission = Submission::PutGrant {
             connector: name.clone(),
             grant,
+            audit,
         };
         self.journal.submit(submission).await.map(|_| ())
     }
 
     /// An operator agrees to what the waiting version asks for, having read what the
-    /// version with that digest does.
+    /// version with that digest does. Who it was is stored with it.
     pub(crate) async fn consent(
         &self,
         name: &ConnectorName,
         read: PluginDigest,
+        audit: AuditEntry,
     ) -> Result<(), ConsentError> {
         let desk = self.desk.lock().await;
         let standing = self.standings().remove(name);
         let standing = standing.ok_or_else(|| ConsentError::Unknown { name: name.clone() })?;
         let candidate = standing.agreed(name, read)?;
-        self.grant(name, &candidate.serving.descriptor)
+        self.grant(name, &candidate.serving.descriptor, Some(audit))
             .await
             .map_err(|source| ConsentError::NotStored {
                 name: name.clone(),

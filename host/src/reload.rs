@@ -86,9 +86,48 @@ impl Desks {
     }
 }
 
+/// The configuration file, and which state of it was read last.
+#[derive(Debug)]
+pub(crate) struct WatchedFile {
+    source: ConfigSource,
+    read: Option<Stamp>,
+    seen: Option<Stamp>,
+}
+
+impl WatchedFile {
+    /// To be read for the first time. Whatever changes from here on is noticed, however long
+    /// the host takes to start.
+    pub(crate) fn new(source: ConfigSource) -> Self {
+        let read = stamp_of(source.path());
+        Self {
+            source,
+            read,
+            seen: read,
+        }
+    }
+
+    /// Reads and checks it.
+    pub(crate) fn load(&self) -> Result<Config, LoadError> {
+        self.source.load()
+    }
+
+    /// Whether there is another file than the one that was read, and whole: one that is still
+    /// being written differs from look to look.
+    fn has_changed(&mut self) -> bool {
+        let now = stamp_of(self.source.path());
+        let settled = std::mem::replace(&mut self.seen, now) == now;
+        settled && now != self.read
+    }
+
+    /// What was seen last is read now.
+    const fn note_read(&mut self) {
+        self.read = self.seen;
+    }
+}
+
 /// Watches the configuration until the host ends.
 pub(crate) async fn watch(
-    source: ConfigSource,
+    mut file: WatchedFile,
     first: Arc<Config>,
     desks: Desks,
     reloads: Arc<Reloads>,
@@ -96,31 +135,25 @@ pub(crate) async fn watch(
     let mut hangup = Listener::new(SignalKind::hangup());
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut current = first;
-    let mut handled = stamp_of(source.path());
-    let mut seen = handled;
     loop {
         let asked = tokio::select! {
             _ = hangup.next() => true,
             _ = looks.tick() => false,
         };
-        let now = stamp_of(source.path());
-        // A file that is still being written differs from look to look.
-        let changed = now == seen && now != handled;
-        seen = now;
-        if asked || changed {
-            handled = now;
-            current = reload(&source, current, &desks, &reloads).await;
+        if file.has_changed() || asked {
+            file.note_read();
+            current = reload(&file, current, &desks, &reloads).await;
         }
     }
 }
 
 async fn reload(
-    source: &ConfigSource,
+    file: &WatchedFile,
     current: Arc<Config>,
     desks: &Desks,
     reloads: &Reloads,
 ) -> Arc<Config> {
-    match source.load() {
+    match file.load() {
         Ok(config) => {
             let config = Arc::new(config);
             reloads.note(None);
@@ -167,6 +200,24 @@ mod tests {
         let got = reloads.refused().map(|refused| refused.reason);
         let expected = expected.map(|expected| format!("{}:{expected}", file.display()));
         assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_file_that_changed_while_the_host_started_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.toml");
+        std::fs::write(&path, "").unwrap();
+        let mut file = WatchedFile::new(ConfigSource::new(Some(path.clone())));
+        file.load().unwrap();
+        assert!(!file.has_changed());
+        // The watch begins long after the file was read.
+        std::fs::write(&path, "[log]\n").unwrap();
+        assert!(!file.has_changed(), "it may still be being written");
+        assert!(file.has_changed());
+        file.note_read();
+        assert!(!file.has_changed(), "once");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!([file.has_changed(), file.has_changed()], [false, true]);
     }
 
     #[test]

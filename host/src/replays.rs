@@ -93,6 +93,7 @@ impl ReplayDesk {
             NotStored::Unreadable
         })?;
         run.who.clone_from(&who);
+        run.reason.clone_from(&reason);
         let audit = AuditEntry {
             at: run.began,
             who,
@@ -193,7 +194,7 @@ impl ReplayDesk {
     }
 }
 
-/// A run as it begins, but for who begins it.
+/// A run as it begins, but for who begins it and why.
 fn prepare(
     reader: &Reader,
     filter: ReplayFilter,
@@ -207,6 +208,7 @@ fn prepare(
         filter,
         mode,
         who: String::new(),
+        reason: None,
         began: SystemClock.now(),
         newest,
         before: newest.saturating_add(1),
@@ -282,6 +284,8 @@ mod tests {
         until("they have ended", all_ended).await;
         let runs = bed.reader.replays().unwrap();
         let counts: Vec<_> = runs.iter().map(|run| (run.queued, run.passed)).collect();
+        let reasons: Vec<_> = runs.iter().map(|run| run.reason.as_deref()).collect();
+        assert_eq!(reasons, [None, Some("fixed")]);
         // The second one takes the event that was mapped, and what is open is not its.
         assert_eq!(counts, [(1, 0), (3, 0)]);
         let counts = bed.reader.counts();

@@ -18,10 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfigSource, StoreEngine};
+use crate::config::{Config, StoreEngine};
 use crate::ending::Ended;
 use crate::host::Facts;
 use crate::outlets::{EgressSetupError, Outlets};
+use crate::reload::WatchedFile;
 use crate::signals::EndSignals;
 use crate::system::SystemClock;
 use crate::tokens::{Tokens, TokensError};
@@ -78,7 +79,7 @@ pub(crate) enum ServeError {
 }
 
 /// Runs the host until it is asked to end, or its store fails.
-pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeError> {
+pub(crate) fn run(config: Config, file: WatchedFile) -> Result<Ended, ServeError> {
     logging::start(&config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -92,7 +93,7 @@ pub(crate) fn run(config: Config, source: ConfigSource) -> Result<Ended, ServeEr
             what: "the async runtime",
             source,
         })?;
-    let ended = runtime.block_on(serve(config, source));
+    let ended = runtime.block_on(serve(config, file));
     // What still runs had its time; nothing of it was promised to anyone.
     runtime.shutdown_background();
     ended
@@ -114,7 +115,7 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: Config, source: ConfigSource) -> Result<Ended, ServeError> {
+async fn serve(config: Config, file: WatchedFile) -> Result<Ended, ServeError> {
     let config = Arc::new(config);
     let foundation = Foundation::lay(&config)?;
     foundation.plugins.configure(config.clone()).await;
@@ -139,7 +140,7 @@ async fn serve(config: Config, source: ConfigSource) -> Result<Ended, ServeError
     servers.spawn(http::serve_operator(host.clone(), operator, stopping));
     crew.desks.alerts.configure(&config);
     crew.desks.sinks.configure(&config).await;
-    let loops = foundation.start_loops(&crew, &config, source);
+    let loops = foundation.start_loops(&crew, &config, file);
     let workers = foundation.start_workers(config.workers.map_threads)?;
     if let Some(warning) = host.facts.store_warning {
         tracing::warn!("{warning}");

@@ -8,7 +8,6 @@
 //! in an attempt fails that attempt and the worker goes on; one outside of an attempt
 //! leaves a host that maps less and less, so it latches the gate and the host ends.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::committer::JournalHandle;
 use crate::gate::{Gate, LatchOnPanic};
+use crate::panics;
 use crate::rules::CurrentRules;
 use crate::system::{SystemChance, SystemClock};
 use tidegate_core::errors::chain;
@@ -202,19 +202,10 @@ where
     // What the ports share is whole after a panic: every lock there is taken as it is.
     let tried = catch_unwind(AssertUnwindSafe(|| handle.block_on(map(claimed, ports))));
     tried.unwrap_or_else(|panic| {
-        let why = words(&*panic);
+        let why = panics::words(&*panic);
         tracing::error!(task = %kept.id(), panic = why, "an attempt panicked: a fault of the host, please report it");
         handle.block_on(break_off(kept, started, why, ports))
     })
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without words")
 }
 
 #[cfg(test)]

@@ -73,6 +73,24 @@ pub fn evaluate(
     look.finish()
 }
 
+/// The alert of a store that had failed, for the store that a host begins with afterwards:
+/// it was said since then, while nothing could be kept, and its condition is gone.
+pub fn store_had_failed(since: Timestamp, reason: &str, now: Timestamp) -> AlertRecord {
+    let finding = words::latched(reason);
+    AlertRecord {
+        key: finding.key,
+        since,
+        count: finding.count,
+        oldest: finding.oldest,
+        summary: finding.summary,
+        excerpt: finding.excerpt,
+        link: finding.link,
+        last_notice: since,
+        noticed_count: finding.count,
+        clear_since: Some(now),
+    }
+}
+
 /// Findings by key. Those without an alert get one as long as there is room; the others
 /// are counted together, by rule.
 fn within_bounds(

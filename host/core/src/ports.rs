@@ -150,6 +150,9 @@ pub trait ChangeLog: Send + Sync {
 
     /// The deliveries of a sink that are due, scheduled or waiting; parked ones are not.
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError>;
+
+    /// Whether that delivery is among them.
+    fn is_open(&self, delivery: &Delivery) -> Result<bool, ReadError>;
 }
 
 /// Changes in their order.

@@ -52,6 +52,8 @@ pub struct ReplayRun {
     pub mode: ReplayMode,
     /// The name of the operator token that began it.
     pub who: String,
+    /// Why, in their words; absent where they gave none, or an older host began it.
+    pub reason: Option<String>,
     /// When.
     pub began: Timestamp,
     /// Only what was there then, so that what it parks again is not taken twice.

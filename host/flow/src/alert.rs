@@ -125,13 +125,46 @@ where
     C: Clock,
     H: Chance,
 {
-    let (channel, notice, tried) = notice_task(&claimed)?;
+    let (channel, notice, _) = notice_task(&claimed)?;
     let started = ports.clock.now();
     let sent = if claimed.stops >= STOPS_MAX {
         Sent::Ended(host_stopped())
     } else {
         carry(channel, notice, ports).await
     };
+    hand_in(claimed, started, sent, ports).await
+}
+
+/// Hands in an attempt that broke off in the host itself, after which it is not known
+/// whether somebody was told. It is tried again by schedule: told twice is better than never.
+pub async fn break_off<M, A, J, C, H>(
+    claimed: Claimed,
+    started: Timestamp,
+    why: &str,
+    ports: &SendPorts<'_, M, A, J, C, H>,
+) -> Result<(), SendError>
+where
+    J: Journal,
+    C: Clock,
+    H: Chance,
+{
+    let said = format!("the host broke off the attempt: {why}");
+    let sent = Sent::Failed(Failure::new(FailureClass::TRANSIENT, said));
+    hand_in(claimed, started, sent, ports).await
+}
+
+async fn hand_in<M, A, J, C, H>(
+    claimed: Claimed,
+    started: Timestamp,
+    sent: Sent,
+    ports: &SendPorts<'_, M, A, J, C, H>,
+) -> Result<(), SendError>
+where
+    J: Journal,
+    C: Clock,
+    H: Chance,
+{
+    let (_, _, tried) = notice_task(&claimed)?;
     let ended = ports.clock.now();
     let (end, failure) = match sent {
         Sent::Ended(end) => (end, None),

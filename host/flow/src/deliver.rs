@@ -28,8 +28,8 @@ use tidegate_core::ports::{
     Chance, ChangeLog, Claimed, Claims, Clock, Journal, LogError, NotStored, Outlet, ReadError,
 };
 use tidegate_core::retry::RetryPolicy;
-use tidegate_core::sink::{SinkFilter, SinkStanding, SinkState};
-use tidegate_core::task::{Owner, Work};
+use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkFilter, SinkStanding, SinkState};
+use tidegate_core::task::{Delivery, Next, Owner, Work};
 use tidegate_core::time::Timestamp;
 use tidegate_core::window::{HandOver, Judgement, TaskRun, Want, Window};
 
@@ -133,7 +133,11 @@ enum Landed {
         result: Result<(), Failure>,
         started: Timestamp,
     },
-    Advanced(Result<(), NotStored>),
+    Advanced {
+        /// What is open as a task from now on, as far as the window knows.
+        opened: Vec<Delivery>,
+        taken: Result<(), NotStored>,
+    },
     Completed {
         run: TaskRun,
         task: TaskId,
@@ -282,9 +286,12 @@ where
             }
         }
         if let Some(advance) = self.window.advance(now) {
-            let journal = self.ports.journal;
-            self.flights
-                .push(async move { Landed::Advanced(journal.advance(advance).await) }.boxed());
+            let (journal, opened) = (self.ports.journal, opened_by(&advance));
+            let flight = async move {
+                let taken = journal.advance(advance).await;
+                Landed::Advanced { opened, taken }
+            };
+            self.flights.push(flight.boxed());
             moved = true;
         }
         Ok(moved)
@@ -366,9 +373,16 @@ where
                 self.task_landed(run, *claimed, result, started);
                 Ok(())
             }
-            Landed::Advanced(taken) => {
+            Landed::Advanced { opened, taken } => {
                 taken.map_err(|source| self.not_stored(source))?;
                 self.window.advanced();
+                // A change that was given to the sink before may have its dead letter already.
+                for delivery in opened {
+                    let open = self.ports.log.is_open(&delivery);
+                    if !open.map_err(|source| self.unread(source))? {
+                        self.window.never_opened(&delivery);
+                    }
+                }
                 Ok(())
             }
             Landed::Completed {
@@ -420,6 +434,20 @@ impl<L, T: Claims, O, J, C, H> SinkLoop<'_, L, T, O, J, C, H> {
             self.ports.claims.release(claimed.id());
         }
     }
+}
+
+/// The deliveries that an advance opens, unless they are known already.
+fn opened_by(advance: &SinkAdvance) -> Vec<Delivery> {
+    let stays = |failed: &&FailedDelivery| matches!(failed.tried, None | Some((_, Next::Again(_))));
+    let failed = advance.failed.iter().filter(stays);
+    let delivery = |failed: &FailedDelivery| Delivery {
+        sink: advance.standing.sink.clone(),
+        seq: failed.seq,
+        connection: failed.connection.clone(),
+        entity: failed.entity.clone(),
+        forced: false,
+    };
+    failed.map(delivery).collect()
 }
 
 /// Lets whatever else shares the thread go first, once.

@@ -8,8 +8,8 @@
 //! where it was and opened anew, since nobody knows what of it would stay. While it is
 //! open it is locked: a second writer is refused, and tries again.
 //!
-//! Rotation renames the file to `NAME.NUMBER` and begins another; the highest numbers are
-//! the newest.
+//! Rotation renames the file to `NAME.NUMBER`, of six digits or more, and begins another;
+//! the highest numbers are the newest.
 
 mod rotation;
 mod tail;
@@ -29,6 +29,7 @@ use tidegate_core::ports::{Clock, Outlet, OutletCapacity};
 
 use crate::all;
 use crate::record::{length_hint, record};
+pub use rotation::rotated_from;
 use tail::{LineDigest, digest};
 use writer::Writer;
 

@@ -1,7 +1,7 @@
 //! The desk over the store in memory, and a channel that is a program.
 
 use tidegate_core::alert::{AlertKey, NoticeKind};
-use tidegate_core::task::DeadCause;
+use tidegate_core::task::{DeadCause, TaskState};
 
 use super::*;
 use crate::bed::{Bed, until};
@@ -9,9 +9,13 @@ use crate::bed::{Bed, until};
 /// Appends each notice to a file.
 const TOLD: &str = "[alerts.ops]\nkind = \"command\"\n";
 
-fn config(bed: &Bed) -> Config {
+fn command(bed: &Bed) -> String {
     let file = bed.path("told").display().to_string();
-    bed.config(&format!("{TOLD}command = [\"tee\", \"-a\", \"{file}\"]\n"))
+    format!("{TOLD}command = [\"tee\", \"-a\", \"{file}\"]\n")
+}
+
+fn config(bed: &Bed) -> Config {
+    bed.config(&command(bed))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +61,44 @@ async fn a_store_that_has_failed_is_told_without_it_and_once() {
     running.abort();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_store_is_over_once_the_host_begins_with_one_that_takes_writes() {
+    let failed = Bed::new();
+    let folder = failed.path("");
+    let told_in = |bed: &Bed| format!("{}\n[policy.alerts]\nclear_after = \"0s\"\n", command(bed));
+    let desk = failed.alerts();
+    desk.configure(&failed.config(&told_in(&failed)));
+    failed.gate.latch("sync failed".into());
+    let running = tokio::spawn(desk.run());
+    until("somebody is told", || failed.text("told").contains('\n')).await;
+    running.abort();
+
+    // It fails again before it could say anything: what is to be said stays.
+    let latched = Bed::new();
+    latched.gate.latch("still".into());
+    latched.alerts_beside(&folder).take_over().await;
+
+    let again = Bed::new();
+    let desk = again.alerts_beside(&folder);
+    desk.configure(&again.config(&told_in(&again)));
+    let running = tokio::spawn(desk.run());
+    until("it is over", || again.text("told").contains('\n')).await;
+    let told = again.text("told");
+    for part in [
+        "\"kind\":\"over\"",
+        "store-read-only",
+        "Over: A write to the store failed",
+        "sync failed",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let stands = || again.reader.alerts().unwrap();
+    until("it stands no more", || stands().is_empty()).await;
+    running.abort();
+    let next = again.alerts_beside(&folder);
+    assert_eq!(*next.inherited.lock().await, None, "said once");
+}
+
 /// A notice that an alert is over.
 fn over(channel: &str, number: usize) -> (ChannelName, Notice) {
     let notice = Notice {
@@ -73,6 +115,45 @@ fn over(channel: &str, number: usize) -> (ChannelName, Notice) {
         since: SystemClock.now(),
     };
     (channel.parse().unwrap(), notice)
+}
+
+/// A way out that breaks.
+#[derive(Debug)]
+struct Breaks;
+
+impl Messenger for Breaks {
+    async fn send(&self, _: &Notice) -> Result<(), Failure> {
+        panic!("as a test")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_whose_sending_panics_is_tried_again_by_schedule() {
+    let bed = Bed::new();
+    let desk = bed.alerts();
+    let update = AlertUpdate {
+        notices: vec![over("ops", 0)],
+        ..AlertUpdate::default()
+    };
+    let submission = Submission::PutAlerts(Box::new(update));
+    bed.journal.submit(submission).await.unwrap();
+    let owner = Owner::Channel("ops".parse().unwrap());
+    let claims = &desk.parts.claims;
+    let claim = |now| claims.claim_of(&owner, Work::Alert, 1, now).unwrap().pop();
+    let notice = claim(SystemClock.now()).unwrap();
+    let task = notice.id();
+    let retry = RetryPolicy::default();
+    desk.send_by(Some(&Breaks), notice, &retry).await;
+    let due = || claims.next_due_of(&owner, Work::Alert);
+    until("it is in the queue again", || due().is_some()).await;
+    let due = due().unwrap();
+    assert!(due > SystemClock.now(), "not at once: {due}");
+    let again = claim(due).unwrap();
+    assert_eq!(again.id(), task);
+    let TaskState::Scheduled { attempt, .. } = again.task.state else {
+        panic!("{again:?}")
+    };
+    assert_eq!(attempt, 2, "the one that broke off counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

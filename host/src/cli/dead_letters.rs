@@ -128,8 +128,17 @@ fn show_all(
             Cell::text(text(letter, "/reason")),
         ]);
     }
+    for torn in list(&answer.value, "/unreadable") {
+        let id = plain(torn.as_str().unwrap_or_default()).into_owned();
+        output.note(format_args!(
+            "{id} cannot be read: its record in the store is torn"
+        ));
+    }
     if table.is_empty() {
-        output.note("no dead letters");
+        if list(&answer.value, "/unreadable").is_empty() {
+            output.note("no dead letters");
+        }
+        note_next(&answer.value, output);
         return Ok(());
     }
     table.write(output)?;

@@ -25,6 +25,7 @@ mod problem;
 mod progress;
 mod query;
 mod replay;
+mod replays;
 mod sinks;
 mod sse;
 mod status;
@@ -176,6 +177,7 @@ pub(crate) enum ClientCommand {
     Changes(changes::ChangesArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Replay(replay::ReplayArgs),
+    Replays(replays::ReplaysArgs),
     Sinks(sinks::SinksArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
@@ -236,6 +238,7 @@ fn carry_out(
         ClientCommand::Changes(args) => changes::run(&args, &global.api()?, now, output),
         ClientCommand::DeadLetters(args) => dead_letters::run(&args, &global.api()?, now, output),
         ClientCommand::Replay(args) => replay::run(&args, &global.api()?, output),
+        ClientCommand::Replays(args) => replays::run(&args, &global.api()?, now, output),
         ClientCommand::Sinks(args) => sinks::run(&args, &global.api()?, now, output),
         ClientCommand::Alerts(args) => alerts::run(&args, &global.api()?, now, output),
         ClientCommand::Audit(args) => audit::run(&args, &global.api()?, now, output),

@@ -88,7 +88,7 @@ pub(crate) struct ReplayArgs {
     /// Also deliver a change after which a later one of its entity went out
     #[arg(long)]
     forced: bool,
-    /// Why; stands in the audit log
+    /// Why; stands in the audit log, and in `tidegate replays`
     #[arg(long)]
     reason: Option<String>,
     /// Say how many a filter takes, and do nothing

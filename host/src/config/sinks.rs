@@ -10,6 +10,7 @@ use tidegate_core::limits;
 use tidegate_core::signature::{SECRETS_MAX, Secret};
 use tidegate_core::sink::{SinkFilter, SinkStart};
 use tidegate_egress::Allow;
+use tidegate_sinks::file::rotated_from;
 
 use super::Surroundings;
 use super::keys::printable;
@@ -159,7 +160,8 @@ pub(super) fn sinks(
     sinks
 }
 
-/// Reports each file that is another sink's already: two writers cannot share one.
+/// Reports each file that is another sink's already, since two writers cannot share one, and
+/// each that another sink would take for one that it has rotated, and remove.
 fn check_files(
     section: &Section<'_>,
     sinks: &BTreeMap<SinkName, SinkConfig>,
@@ -180,6 +182,16 @@ fn check_files(
         if let Some(other) = taken.insert(plain, name) {
             let message =
                 format!("is the file of sinks.{other} too; each sink needs a file of its own");
+            report.problem(entry.at, &format!("{}.path", entry.key), message);
+        }
+    }
+    for (path, name) in &taken {
+        let other = rotated_from(path).and_then(|from| taken.get(&from));
+        let entry = section.entry(name);
+        if let Some((other, entry)) = other.zip(entry) {
+            let message = format!(
+                "is named like a rotated file of sinks.{other}, which would remove it; name it otherwise"
+            );
             report.problem(entry.at, &format!("{}.path", entry.key), message);
         }
     }

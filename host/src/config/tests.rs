@@ -373,7 +373,16 @@ fn two_sinks_cannot_share_a_file() {
         let said = ["sinks.two.path: is the file of sinks.one too"];
         check_problem(&two(paths), "4:8", &said);
     }
-    assert_eq!(load(&two(["a.ndjson", "b.ndjson"])).unwrap().sinks.len(), 2);
+    for (paths, place, which, of) in [
+        (["a", "a.000001"], "4:8", "two", "one"),
+        (["x/a.1000000", "./x/a"], "1:8", "one", "two"),
+    ] {
+        let said = format!("sinks.{which}.path: is named like a rotated file of sinks.{of}");
+        check_problem(&two(paths), place, &[&said]);
+    }
+    for paths in [["a", "b"], ["a", "a.2026"], ["a", "x/a.000001"]] {
+        assert_eq!(load(&two(paths)).unwrap().sinks.len(), 2, "{paths:?}");
+    }
 }
 
 #[test]

@@ -12,15 +12,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ServeError;
-use crate::alerting::{AlertDesk, AlertParts};
+use crate::alerting::{AlertDesk, AlertParts, Outage};
 use crate::committer::{self, Listeners};
-use crate::config::{Config, ConfigSource, StoreEngine};
+use crate::config::{Config, StoreEngine};
 use crate::gate::{Gate, LatchOnPanic};
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
-use crate::reload::{Desks, Reloads};
+use crate::reload::{Desks, Reloads, WatchedFile};
 use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
 use crate::sinks::{SinkDesk, SinkParts};
@@ -46,6 +46,7 @@ pub(super) struct Foundation {
     published: watch::Receiver<tidegate_core::ids::ChangeSeq>,
     chance: Arc<SystemChance>,
     marks: Marks,
+    outage: Arc<Outage>,
     /// What tells this store from every other.
     pub(super) store_id: String,
 }
@@ -115,6 +116,7 @@ impl Foundation {
             published,
             chance,
             marks,
+            outage: Arc::new(Outage::beside(config.store.dir.as_deref())),
             store_id,
         })
     }
@@ -139,6 +141,7 @@ impl Foundation {
             chance: self.chance.clone(),
             metrics: self.metrics.clone(),
             outlets,
+            outage: self.outage.clone(),
         });
         let (reader, journal) = (self.reader.clone(), self.journal.clone());
         Crew {
@@ -174,7 +177,7 @@ impl Foundation {
         &self,
         crew: &Crew,
         config: &Arc<Config>,
-        source: ConfigSource,
+        file: WatchedFile,
     ) -> JoinSet<()> {
         let mut loops = Loops::new(&self.gate);
         let Crew { desks, replays } = crew;
@@ -184,7 +187,7 @@ impl Foundation {
         let upkeep = housekeeping::keep_store(self.journal.clone(), desks.sinks.clone());
         loops.start("the store's upkeep panicked", upkeep);
         let (desks, reloads) = (desks.clone(), self.reloads.clone());
-        let reload = reload::watch(source, config.clone(), desks, reloads);
+        let reload = reload::watch(file, config.clone(), desks, reloads);
         loops.start("the reload loop panicked", reload);
         if let Some(dir) = config.store.dir.clone() {
             let reserve = config.store.reserve_bytes;

@@ -353,7 +353,7 @@ mod tests {
         let mut buckets = Buckets::<EventRooms>::begin(&engine, at(0)).unwrap();
         buckets.roll(&engine, 10, at(1)).unwrap();
         buckets.count_open(3, 2);
-        let mut to = Writer::new();
+        let mut to = Writer::with_capacity(16);
         buckets.write(&mut to);
         let mut from = Reading::new(to.finish().into()).unwrap();
         let again: Buckets<EventRooms> =

@@ -22,8 +22,8 @@ pub(crate) use dead::Kept;
 pub(crate) use event::{EventHead, KeyHolder, event_record};
 pub(crate) use task::{DeliveryRow, QueueEntry};
 
-/// The only version of records so far. A change of a record's fields needs another,
-/// and a reader of both.
+/// The version that records begin with. A change of a record's fields needs another
+/// (see [`Record::VERSION`]), and a reader of both.
 const VERSION: u8 = 1;
 
 /// Bytes that are not the record that they should be.
@@ -39,10 +39,12 @@ pub enum Corrupt {
         bytes: usize,
     },
     /// A newer host wrote them.
-    #[error("it has version {found}, and this host reads {VERSION}")]
+    #[error("it has version {found}, and this host reads up to {known}")]
     Version {
         /// Which.
         found: u8,
+        /// The newest that this host reads.
+        known: u8,
     },
     /// A choice that there is none of.
     #[error("its {what} is {found:?}")]
@@ -71,6 +73,11 @@ pub enum Corrupt {
 
 /// A value that has a form on disk.
 pub(crate) trait Record: Sized {
+    /// The form that is written. Whole records of every form before it are read, too, by
+    /// what [`Reading::version`] says; within another record it has that one's version, so
+    /// only a record that stands alone may have forms of its own.
+    const VERSION: u8 = VERSION;
+
     /// Writes the fields.
     fn write(&self, to: &mut Writer);
 
@@ -79,14 +86,14 @@ pub(crate) trait Record: Sized {
 
     /// The whole record.
     fn to_record(&self) -> Vec<u8> {
-        let mut to = Writer::new();
+        let mut to = Writer::begun(Self::VERSION, 128);
         self.write(&mut to);
         to.finish()
     }
 
     /// The value of a whole record.
     fn from_record(record: Bytes) -> Result<Self, Corrupt> {
-        let mut from = Reading::new(record)?;
+        let mut from = Reading::up_to(Self::VERSION, record)?;
         let value = Self::read(&mut from)?;
         from.end()?;
         Ok(value)
@@ -100,13 +107,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new() -> Self {
-        Self::with_capacity(128)
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self::begun(VERSION, bytes)
     }
 
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
+    fn begun(version: u8, bytes: usize) -> Self {
         let mut record = Vec::with_capacity(bytes);
-        record.push(VERSION);
+        record.push(version);
         Self { record }
     }
 
@@ -178,15 +185,32 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) struct Reading {
     rest: Bytes,
+    version: u8,
 }
 
 impl Reading {
     pub(crate) fn new(record: Bytes) -> Result<Self, Corrupt> {
-        let mut reading = Self { rest: record };
-        match reading.byte()? {
-            VERSION => Ok(reading),
-            found => Err(Corrupt::Version { found }),
+        Self::up_to(VERSION, record)
+    }
+
+    /// A record of this version or of one before it.
+    fn up_to(known: u8, record: Bytes) -> Result<Self, Corrupt> {
+        let mut reading = Self {
+            rest: record,
+            version: VERSION,
+        };
+        reading.version = reading.byte()?;
+        if (VERSION..=known).contains(&reading.version) {
+            Ok(reading)
+        } else {
+            let found = reading.version;
+            Err(Corrupt::Version { found, known })
         }
+    }
+
+    /// The version that the record was written with.
+    pub(crate) const fn version(&self) -> u8 {
+        self.version
     }
 
     pub(crate) fn end(&self) -> Result<(), Corrupt> {

@@ -275,9 +275,13 @@ impl Committer {
 /// Stages what a person, or the configuration, asks for.
 fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
     match submission {
-        Submission::PutGrant { connector, grant } => {
+        Submission::PutGrant {
+            connector,
+            grant,
+            audit,
+        } => {
             draft.put_grant(&connector, &grant);
-            Answer::Done
+            note(draft, audit, Answer::Done)
         }
         Submission::PutSink { standing, audit } => {
             sinks::put(draft, *standing);
@@ -308,10 +312,6 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
         Submission::Discard { letters, audit } => {
             let letters = discard::stage(draft, letters, *audit);
             Answer::Discarded { letters }
-        }
-        Submission::Audit(entry) => {
-            draft.audit(&entry);
-            Answer::Done
         }
         Submission::Accept(_)
         | Submission::Complete(_)

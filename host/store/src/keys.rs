@@ -41,7 +41,7 @@ use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, SinkName, TaskI
 use tidegate_core::task::Delivery;
 
 pub(crate) use event::{EventHasher, EventKey, EventKeyMap};
-pub(crate) use queue::{LaneKey, Place, QueueKey, is_owned_by};
+pub(crate) use queue::{LaneKey, Place, QueueKey, is_owned_by, work_prefix};
 
 /// The key of a numbered record.
 pub(crate) const fn number(number: u64) -> [u8; 8] {

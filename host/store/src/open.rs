@@ -23,7 +23,8 @@ use crate::read::Reader;
 use crate::rooms::{META, RoomName, Rooms};
 use crate::view::{Fault, Published, View};
 
-/// The disk format of this version. A change of layout or records raises it.
+/// The disk format of this version. A change of layout raises it, and one of records that
+/// are not read in their older form, too.
 const FORMAT: u32 = 2;
 /// Its key in `meta`.
 const FORMAT_KEY: &[u8] = b"format";

@@ -80,6 +80,10 @@ impl ChangeLog for Reader {
     fn open_deliveries(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
         self.open_keys(sink)
     }
+
+    fn is_open(&self, delivery: &Delivery) -> Result<bool, ReadError> {
+        self.has_open(delivery)
+    }
 }
 
 impl ports::Claims for Claims {

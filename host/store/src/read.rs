@@ -26,6 +26,8 @@ use crate::keys;
 use crate::queue::Claims;
 use crate::view::{Fault, Published, View};
 
+use torn::SaidOnce;
+
 mod alerts;
 mod audit;
 mod changes;
@@ -34,7 +36,9 @@ mod entities;
 mod events;
 mod latest;
 mod replays;
+mod running;
 mod sinks;
+mod torn;
 
 pub use audit::AuditPage;
 pub(crate) use changes::find_change;
@@ -50,6 +54,7 @@ pub use sinks::{OpenDeliveries, OpenDelivery};
 pub struct Reader {
     published: Published,
     claims: Claims,
+    said: Arc<SaidOnce>,
 }
 
 /// How much there is of what.
@@ -76,7 +81,11 @@ pub struct Counts {
 
 impl Reader {
     pub(crate) fn new(published: Published, claims: Claims) -> Self {
-        Self { published, claims }
+        Self {
+            published,
+            claims,
+            said: Arc::default(),
+        }
     }
 
     /// An event as it was received; from its dead letter where its bucket was dropped.

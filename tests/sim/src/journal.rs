@@ -405,9 +405,7 @@ fn said(handed_in: &HandedIn) -> String {
         }
         Submission::Retain => "retain".into(),
         Submission::Touch => "touch".into(),
-        Submission::DropSink(_) | Submission::Audit(_) | Submission::PutGrant { .. } => {
-            "something else".into()
-        }
+        Submission::DropSink(_) | Submission::PutGrant { .. } => "something else".into(),
     }
 }
 

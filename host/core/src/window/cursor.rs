@@ -5,6 +5,7 @@ use crate::ids::ChangeSeq;
 use crate::limits::SINK_DELIVERIES_MAX;
 use crate::ports::EntityKey;
 use crate::sink::{FailedDelivery, MirrorWalk, PauseCause, SinkAdvance};
+use crate::task::Delivery;
 use crate::time::Timestamp;
 
 enum Passed {
@@ -78,6 +79,21 @@ impl Window {
             standing: self.standing.clone(),
             failed,
         })
+    }
+
+    /// The store has opened no delivery of that change: it is parked already, from an earlier
+    /// time that the sink was given it. It holds back nothing, or it would for ever.
+    pub fn never_opened(&mut self, delivery: &Delivery) {
+        let Delivery {
+            connection,
+            entity,
+            seq,
+            ..
+        } = delivery;
+        self.lanes.change(connection, entity, |lane| {
+            lane.open.remove(seq);
+            lane.ordered_from = lane.ordered_from.filter(|_| !lane.open.is_empty());
+        });
     }
 
     /// The advance is durable.

@@ -55,6 +55,29 @@ fn a_delivery_is_parked_after_its_last_attempt_and_frees_the_next() {
 }
 
 #[test]
+fn a_change_with_a_dead_letter_that_fails_again_holds_nothing_back() {
+    let world = World::new(&[1], 4);
+    world.answers(1, [Answer::Fails(FailureClass::Permanent)]);
+    step(&world);
+    assert_eq!(world.parked(), [1]);
+    // The receiver was set back, and is given it once more.
+    world.receiver_stands_at(0);
+    world.answers(1, [Answer::Fails(FailureClass::TRANSIENT)]);
+    let mut sink = world.open();
+    assert_eq!(finish(sink.step()).unwrap(), Rest { due: None });
+    assert_eq!((sink.open_deliveries(), world.open_count()), (0, 0));
+    world.append(&[1]);
+    finish(sink.step()).unwrap();
+    assert_eq!(world.taken(), [2]);
+    assert_eq!(
+        world.ends(),
+        [""; 0],
+        "not as a task behind one that never ends"
+    );
+    assert_eq!(world.parked(), [1], "still a person's to replay");
+}
+
+#[test]
 fn a_replayed_delivery_gives_way_to_a_later_one_unless_it_is_forced() {
     let world = World::new(&[1, 1], 4);
     world.answers(1, [Answer::Fails(FailureClass::Permanent)]);

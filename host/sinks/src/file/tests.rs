@@ -155,6 +155,54 @@ async fn full_files_are_rotated_and_the_oldest_leave() {
     assert_eq!(files(folder.path()), expect);
 }
 
+#[test]
+fn a_rotated_name_is_known_in_the_form_that_is_given() {
+    let check = |name: &str, of: Option<&str>| {
+        let found = rotated_from(&Path::new("x").join(name));
+        assert_eq!(found, of.map(|of| Path::new("x").join(of)), "{name}");
+    };
+    check("changes.ndjson.000001", Some("changes.ndjson"));
+    check("changes.1234567", Some("changes"));
+    check("changes.000001.000002", Some("changes.000001"));
+    for other in [
+        "changes.ndjson",
+        "changes.2026",
+        "changes.1",
+        "changes.0000001",
+        "changes.+00001",
+        "changes.00001a",
+        "changes.",
+        ".000001",
+        "000001",
+    ] {
+        check(other, None);
+    }
+}
+
+#[tokio::test]
+async fn files_of_others_beside_it_are_never_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = sink(folder.path());
+    (sink.rotate_bytes, sink.keep) = (600, 1);
+    let others = ["changes.ndjson.2026", "changes.ndjson.7"];
+    for other in others {
+        fs::write(folder.path().join(other), "").unwrap();
+    }
+    let outlet = FileOutlet::new(sink, Stopped::at(0));
+    for seq in 1..=8 {
+        deliver(&outlet, &[seq]).await;
+    }
+    let files = files(folder.path());
+    for other in others {
+        assert_eq!(files.get(other), Some(&Vec::new()), "{files:?}");
+    }
+    assert_eq!(
+        files.len(),
+        4,
+        "its own, and one that was rotated: {files:?}"
+    );
+}
+
 #[tokio::test]
 async fn old_files_are_rotated() {
     let folder = tempfile::tempdir().unwrap();

@@ -31,6 +31,17 @@ tsk_000000000000002a  1d ago  partner-data  github/acme  evt_000000000000002a   
 }
 
 #[test]
+fn a_dead_letter_that_is_torn_is_named() {
+    let host = Host::json(
+        r#"{"items":[],"next":"tsk_000000000000002a","unreadable":["tsk_000000000000002a"]}"#,
+    );
+    let said = say(&host, &["dead-letters"]);
+    let expected = "tsk_000000000000002a cannot be read: its record in the store is torn\n\
+                    more: --cursor tsk_000000000000002a\n";
+    assert_eq!(said.notes, expected);
+}
+
+#[test]
 fn a_dead_letter_shows_its_attempts_its_body_and_what_to_do() {
     let said = say(
         &Host::json(LETTER),
@@ -199,6 +210,27 @@ fn many_are_not_replayed_unasked() {
     let host = Host::json(r#"{"would_replay":7,"at_least":true}"#);
     let said = say(&host, &["replay", "--state", "dead", "--dry-run"]);
     assert_eq!(said.answer, "would replay 7 or more\n");
+}
+
+#[test]
+fn replays_are_a_table_with_who_asked_and_why() {
+    let replays = r#"{"items":[{"id":"rpl_0000000000000002","filter":{"cause":"sink","connector":"github"},
+        "who":"ann","reason":"their database is back","began_at":"2026-01-01T23:00:00Z","total":9,"queued":3,
+        "passed":1,"state":"running"}],"next":"rpl_0000000000000002"}"#;
+    let host = Host::json(replays);
+    let said = say(&host, &["replays", "--limit", "1"]);
+    let expected = "\
+ID                    BEGAN   WHO  STATE    TOTAL  QUEUED  PASSED  FILTER                        REASON
+rpl_0000000000000002  1h ago  ann  running      9       3       1  cause sink, connector github  their database is back
+";
+    assert_eq!(said.answer, expected);
+    assert_eq!(said.notes, "more: --cursor rpl_0000000000000002\n");
+    assert_eq!(
+        host.request().first().unwrap(),
+        "GET /v1/replays?limit=1 HTTP/1.1"
+    );
+    let none = say(&Host::json(r#"{"items":[]}"#), &["replays"]);
+    assert_eq!(none.notes, "nothing has been replayed by a filter\n");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tidegate_core::audit::AuditAction;
 use tidegate_core::errors::chain;
 use tidegate_core::ids::ConnectorName;
-use tidegate_store::Submission;
 
 use super::super::problem::{self, Problem};
 use super::Api;
@@ -46,13 +45,9 @@ pub(super) async fn consent(
     let read = query.parse("digest")?.ok_or_else(|| {
         bad("parameter \"digest\" is missing: it is pending.digest of GET /v1/connectors, and says which version was read")
     })?;
-    api.host
-        .plugins
-        .consent(&name, read)
-        .await
-        .map_err(|error| refused(&error))?;
     let entry = who.entry(AuditAction::Consent, format!("{name} {read}"), None);
-    api.submit(Submission::Audit(entry)).await?;
+    let consented = api.host.plugins.consent(&name, read, entry).await;
+    consented.map_err(|error| refused(&error))?;
     let rules: std::sync::Arc<Rules> = api.host.rules.load();
     let found = rules.connectors.get(&name);
     let found = found.ok_or_else(|| problem::not_found(format!("connector {name} is gone")))?;

@@ -47,7 +47,12 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         .read(move |reader| reader.dead_letters(&filter, before, limit))
         .await?;
     let rows = letters.letters.iter().map(letter::row).map(Value::Object);
-    Ok(page(rows.collect(), letters.next))
+    let Json(mut document) = page(rows.collect(), letters.next);
+    if let Some(members) = document.as_object_mut() {
+        let torn = letters.torn.iter().map(TaskId::to_string);
+        members.insert("unreadable".into(), torn.collect());
+    }
+    Ok(Json(document))
 }
 
 fn filter(query: &Query<'_>) -> Result<DeadLetterFilter, Problem> {
@@ -108,10 +113,15 @@ pub(super) async fn replay(
 ) -> Answer {
     let fields = Fields::read(body, &["with", "forced", "reason"]).await?;
     let (id, mode) = (parse(&id)?, mode(&fields)?);
-    let event = match standing(&api, id).await? {
-        Standing::Parked { event } => event,
-        Standing::Runs => return Err(runs(id)),
+    let kind = match standing(&api, id).await? {
+        Standing::Parked(kind) => kind,
+        Standing::Runs(again) => return Err(runs(id, &again)),
         Standing::Gone => return Err(gone(id)),
+    };
+    let event = match kind {
+        TaskKind::Map { event, .. } => Some(event),
+        _ if mode.with.is_some() => return Err(maps_nothing(id)),
+        _ => None,
     };
     let entry = who.entry(AuditAction::Replay, id.to_string(), fields.reason()?);
     let queued = replays::again(&api, ReplayItem::Letter(id), mode, entry).await?;
@@ -131,8 +141,10 @@ pub(super) async fn discard(
 ) -> Answer {
     let fields = Fields::read(body, &["reason"]).await?;
     let (id, reason) = (parse(&id)?, fields.given_reason()?);
-    if let Standing::Gone | Standing::Runs = standing(&api, id).await? {
-        return Err(gone(id));
+    match standing(&api, id).await? {
+        Standing::Parked(_) => {}
+        Standing::Runs(again) => return Err(runs(id, &again)),
+        Standing::Gone => return Err(gone(id)),
     }
     let submission = Submission::Discard {
         letters: vec![id],
@@ -148,29 +160,35 @@ pub(super) async fn discard(
 
 /// Where a task stands that is said to be a dead letter.
 enum Standing {
-    /// It is one; of this event, where it maps one.
-    Parked { event: Option<EventId> },
+    /// It is one, of this task.
+    Parked(TaskKind),
     /// It was one, and runs again.
-    Runs,
+    Runs(Again),
     /// It is none.
     Gone,
+}
+
+/// What runs again.
+enum Again {
+    /// This event is mapped.
+    Event(EventId),
+    /// A change is delivered, or a notice sent.
+    Sent(TaskKind),
 }
 
 async fn standing(api: &Api, id: TaskId) -> Result<Standing, Problem> {
     api.read(move |reader| {
         if let Some(letter) = reader.dead_letter(id)? {
-            let event = match letter.task.kind {
-                TaskKind::Map { event, .. } => Some(event),
-                _ => None,
-            };
-            return Ok::<_, ReadError>(Standing::Parked { event });
+            return Ok::<_, ReadError>(Standing::Parked(letter.task.kind));
         }
-        // A map task has its event's number.
-        let progress = reader.progress(EventId::new(id.get()))?;
-        Ok(match progress.map(|progress| progress.state) {
-            Some(EventState::Pending { .. }) => Standing::Runs,
-            _ => Standing::Gone,
-        })
+        // A map task has its event's number, and no other task has an event's.
+        let event = EventId::new(id.get());
+        let again = match reader.progress(event)?.map(|progress| progress.state) {
+            Some(EventState::Pending { .. }) => Some(Again::Event(event)),
+            Some(_) => None,
+            None => reader.running(id)?.map(Again::Sent),
+        };
+        Ok(again.map_or(Standing::Gone, Standing::Runs))
     })
     .await
 }
@@ -178,24 +196,44 @@ async fn standing(api: &Api, id: TaskId) -> Result<Standing, Problem> {
 /// Why a letter was not taken that had been there a moment before.
 async fn left(api: &Api, id: TaskId) -> Problem {
     match standing(api, id).await {
-        Ok(Standing::Parked { .. }) => conflict(
+        Ok(Standing::Parked(_)) => conflict(
             "not-replayable",
             "It cannot run again now",
             format!(
                 "{id} stays as it is: its sink is gone or begins again with the mirror, or a record that it needs cannot be read"
             ),
         ),
-        Ok(Standing::Runs | Standing::Gone) => runs(id),
+        Ok(Standing::Runs(again)) => runs(id, &again),
+        Ok(Standing::Gone) => gone(id),
         Err(problem) => problem,
     }
 }
 
-fn runs(id: TaskId) -> Problem {
+fn runs(id: TaskId, again: &Again) -> Problem {
+    let look = match again {
+        Again::Event(event) => format!("GET /v1/events/{event} says when it is tried next"),
+        Again::Sent(TaskKind::Deliver(delivery)) => format!(
+            "GET /v1/sinks says how {} stands; if it is paused, resume it",
+            delivery.sink
+        ),
+        Again::Sent(TaskKind::Alert { channel, .. }) => {
+            format!("the alert channel {channel} is tried by the schedule")
+        }
+        Again::Sent(_) => "it is tried by the schedule".to_owned(),
+    };
     conflict(
         "running-again",
         "It runs again already",
-        format!("{id} is in the queue: it ends, or comes back here"),
+        format!(
+            "{id} is in the queue, and there is nothing to do but wait: it ends, or is a dead letter again. {look}"
+        ),
     )
+}
+
+fn maps_nothing(id: TaskId) -> Problem {
+    super::fields::bad(format!(
+        "member \"with\" names the plugin version that maps an event, and {id} is a change or a notice that was mapped already: leave it out, or replay the event that it came from"
+    ))
 }
 
 fn parse(id: &str) -> Result<TaskId, Problem> {

@@ -49,6 +49,14 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     let fields = Fields::read(body, &MEMBERS).await?;
     let (filter, mode) = (filter(&fields)?, mode(&fields)?);
+    if let (Some(_), Some(cause @ (DeadCause::Sink | DeadCause::AlertChannel))) =
+        (mode.with, filter.cause)
+    {
+        return Err(bad(format!(
+            "member \"with\" names the plugin version that maps events, and dead letters of cause {} are mapped already: leave it out",
+            cause.code()
+        )));
+    }
     let reason = fields.reason()?.map(str::to_owned);
     if fields.flag("dry_run")? {
         let counted = api
@@ -158,6 +166,7 @@ pub(super) fn run(run: &ReplayRun) -> Value {
         "with": run.mode.with.map(|with| with.to_string()),
         "forced": run.mode.forced,
         "who": run.who,
+        "reason": run.reason,
         "began_at": run.began.to_string(),
         "total": run.total,
         "queued": run.queued,

@@ -77,7 +77,10 @@ impl Record for ReplayMode {
     }
 }
 
+/// Since its second form it says why the run was begun.
 impl Record for ReplayRun {
+    const VERSION: u8 = 2;
+
     fn write(&self, to: &mut Writer) {
         to.number(self.id.get());
         self.filter.write(to);
@@ -94,6 +97,7 @@ impl Record for ReplayRun {
             to.number(number);
         }
         to.optional(self.ended, |to, ended| ended.write(to));
+        to.optional(self.reason.as_ref(), |to, reason| to.text(reason));
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
@@ -109,6 +113,10 @@ impl Record for ReplayRun {
             queued: from.number()?,
             passed: from.number()?,
             ended: from.optional(Record::read)?,
+            reason: match from.version() {
+                ..2 => None,
+                _ => from.optional(Reading::text)?,
+            },
         })
     }
 }

@@ -7,8 +7,8 @@ use tidegate_core::alert::{AlertRecord, Notice};
 use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::change::Change;
 use tidegate_core::event::{Event, EventProgress};
-use tidegate_core::ids::{EventId, TaskId};
-use tidegate_core::replay::ReplayRun;
+use tidegate_core::ids::{EventId, ReplayId, TaskId};
+use tidegate_core::replay::{ReplayFilter, ReplayMode, ReplayRun};
 use tidegate_core::sink::SinkStanding;
 use tidegate_core::time::Timestamp;
 
@@ -187,12 +187,38 @@ fn a_newer_record_is_refused_by_its_version() {
     let mut record = Timestamp::EPOCH.to_record();
     record[0] = VERSION + 1;
     let read = Timestamp::from_record(record.into());
-    assert_eq!(read, Err(Corrupt::Version { found: VERSION + 1 }));
+    let refused = Corrupt::Version {
+        found: VERSION + 1,
+        known: VERSION,
+    };
+    assert_eq!(read, Err(refused));
+}
+
+#[test]
+fn a_replay_of_an_older_host_is_read_without_a_reason() {
+    let run = ReplayRun {
+        id: ReplayId::new(7),
+        filter: ReplayFilter::default(),
+        mode: ReplayMode::default(),
+        who: "ann".into(),
+        reason: None,
+        began: Timestamp::EPOCH,
+        newest: 9,
+        before: 3,
+        total: 4,
+        queued: 2,
+        passed: 1,
+        ended: None,
+    };
+    let mut record = run.to_record();
+    assert_eq!(record.pop(), Some(0), "no reason is its last byte");
+    record[0] = 1;
+    assert_eq!(ReplayRun::from_record(record.into()), Ok(run));
 }
 
 #[test]
 fn a_length_beyond_the_record_reserves_nothing() {
-    let mut to = Writer::new();
+    let mut to = Writer::with_capacity(16);
     to.number(u64::MAX >> 8);
     let mut from = Reading::new(to.finish().into()).unwrap();
     assert_eq!(from.list(Reading::byte), Err(Corrupt::Truncated));

@@ -61,14 +61,14 @@ pub enum Submission {
     },
     /// Alerts stand from now on, differently, or no longer; notices become tasks.
     PutAlerts(Box<AlertUpdate>),
-    /// Something that a person did.
-    Audit(AuditEntry),
     /// What an operator has consented to, as JSON.
     PutGrant {
         /// For which connector.
         connector: ConnectorName,
         /// The grant.
         grant: Bytes,
+        /// Who did it, where a person did: the first grant is what the first version asks for.
+        audit: Option<AuditEntry>,
     },
     /// Drops the buckets that the policy no longer keeps.
     Retain,
@@ -129,12 +129,11 @@ impl Submission {
             Self::PutAlerts(update) => {
                 1_024 * (update.put.len() + update.removed.len() + update.notices.len())
             }
-            Self::PutGrant { grant, .. } => grant.len(),
+            Self::PutGrant { grant, .. } => 1_024 + grant.len(),
             Self::PutSink { .. }
             | Self::DropSink(_)
             | Self::PauseConnection { .. }
-            | Self::ResumeConnection { .. }
-            | Self::Audit(_) => 1_024,
+            | Self::ResumeConnection { .. } => 1_024,
             Self::Retain | Self::Touch => 0,
         }
     }

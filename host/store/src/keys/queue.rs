@@ -85,6 +85,11 @@ fn owner_hash(kind: u8, name: [&str; 2]) -> u64 {
     hasher.finish()
 }
 
+/// What the keys of all tasks for that kind of worker begin with.
+pub(crate) const fn work_prefix(work: Work) -> [u8; 1] {
+    [work_code(work)]
+}
+
 const fn work_code(work: Work) -> u8 {
     match work {
         Work::Map => 1,

@@ -5,7 +5,7 @@
 use tidegate_core::alert::AlertRecord;
 use tidegate_core::ports::ReadError;
 
-use super::{Reader, unless_torn};
+use super::Reader;
 use crate::codec::Record;
 use crate::engine::{Order, Span};
 use crate::paused::PausedConnection;
@@ -16,26 +16,31 @@ impl Reader {
     /// The alerts that stand, by rule and subject.
     pub fn alerts(&self) -> Result<Vec<AlertRecord>, ReadError> {
         let view = self.view();
-        whole_room(&view, view.rooms.alerts).map_err(|fault| fault.reading("alerts"))
+        self.whole_room(&view, view.rooms.alerts)
+            .map_err(|fault| fault.reading("alerts"))
     }
 
     /// The connections whose outgoing work rests.
     pub fn paused(&self) -> Result<Vec<PausedConnection>, ReadError> {
         let view = self.view();
-        let mut paused: Vec<PausedConnection> = whole_room(&view, view.rooms.pauses)
+        let mut paused: Vec<PausedConnection> = self
+            .whole_room(&view, view.rooms.pauses)
             .map_err(|fault| fault.reading("paused connections"))?;
         paused.retain(|paused| !paused.resuming);
         Ok(paused)
     }
-}
 
-/// Every record of a keyspace that holds few, but for torn ones.
-pub(super) fn whole_room<T: Record>(view: &View, room: Room) -> Result<Vec<T>, Fault> {
-    let rows = view.rows(room, Span::ALL, Order::Ascending)?;
-    let records = rows.map(|row| {
-        let (key, record) = row?;
-        T::from_record(record).map_err(|source| Fault::corrupt(room, &key, source))
-    });
-    let readable = records.map(unless_torn);
-    readable.filter_map(Result::transpose).collect()
+    /// Every record of a keyspace that holds few, but for torn ones. Those are said once:
+    /// such a keyspace is read every second.
+    pub(super) fn whole_room<T: Record>(&self, view: &View, room: Room) -> Result<Vec<T>, Fault> {
+        let mut readable = Vec::new();
+        for row in view.rows(room, Span::ALL, Order::Ascending)? {
+            let (key, record) = row?;
+            match T::from_record(record) {
+                Ok(record) => readable.push(record),
+                Err(source) => self.said.say(&Fault::corrupt(room, &key, source)),
+            }
+        }
+        Ok(readable)
+    }
 }

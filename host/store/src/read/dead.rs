@@ -1,14 +1,14 @@
 //! Listing dead letters, newest first, and counting them.
 //!
 //! A filter looks at their heads alone. A letter holds its event or change, so a page of
-//! large ones is short.
+//! large ones is short. One that cannot be read is named, and hides no other.
 
 use tidegate_core::ids::TaskId;
 use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 use tidegate_core::task::TaskState;
 
-use super::{Reader, json_bytes};
+use super::{Reader, json_bytes, unless_torn};
 use crate::codec::{Corrupt, Record};
 use crate::dead::{DeadHead, DeadLetter, DeadLetterFilter};
 use crate::dead_counts::DeadCount;
@@ -21,6 +21,9 @@ use crate::view::{Fault, View};
 pub struct DeadLetterPage {
     /// The letters.
     pub letters: Vec<DeadLetter>,
+    /// Those whose record is torn, so that nothing can be shown of them; also where it
+    /// cannot be told whether the filter takes them.
+    pub torn: Vec<TaskId>,
     /// What to hand in as `before` for more. A page may be shorter than was asked for, even
     /// empty, and yet have a next one: its bytes and what it may look at are bounded.
     pub next: Option<TaskId>,
@@ -66,31 +69,59 @@ fn read(
     };
     let mut page = DeadLetterPage {
         letters: Vec::new(),
+        torn: Vec::new(),
         next: None,
     };
     let (mut looked_at, mut bytes, mut last) = (0, 0, None);
     for row in view.rows(view.rooms.dead_heads, span, Order::Descending)? {
         let (key, record) = row?;
-        if page.letters.len() >= limit || bytes >= PAGE_BYTES_MAX || looked_at >= PAGE_SCAN_MAX {
+        let rows = page.letters.len() + page.torn.len();
+        if rows >= limit || bytes >= PAGE_BYTES_MAX || looked_at >= PAGE_SCAN_MAX {
             page.next = last;
             break;
         }
         looked_at += 1;
-        last = keys::to_number(&key).map(TaskId::new);
-        if !filter.takes(&head(view, &key, record)?) {
-            continue;
-        }
-        if let Some(record) = view.bytes(view.rooms.dead, &key)? {
-            bytes += record.len();
-            let letter = DeadLetter::from_record(record)
-                .map_err(|source| Fault::corrupt(view.rooms.dead, &key, source))?;
-            if let TaskState::Dead { reason, .. } = &letter.task.state {
-                bytes += json_bytes(reason);
+        let task = keys::to_number(&key).map(TaskId::new);
+        last = task.or(last);
+        match unless_torn(row_of(view, filter, &key, record))? {
+            Some(Row::Passed) => {}
+            Some(Row::Taken(letter, size)) => {
+                bytes += size;
+                page.letters.push(*letter);
             }
-            page.letters.push(letter);
+            None => page.torn.extend(task),
         }
     }
     Ok(page)
+}
+
+/// What a page has of one row.
+enum Row {
+    /// Nothing: the filter does not take it, or it has just left.
+    Passed,
+    /// A letter, and how many bytes it takes.
+    Taken(Box<DeadLetter>, usize),
+}
+
+fn row_of(
+    view: &View,
+    filter: &DeadLetterFilter,
+    key: &[u8],
+    record: bytes::Bytes,
+) -> Result<Row, Fault> {
+    if !filter.takes(&head(view, key, record)?) {
+        return Ok(Row::Passed);
+    }
+    let Some(record) = view.bytes(view.rooms.dead, key)? else {
+        return Ok(Row::Passed);
+    };
+    let mut bytes = record.len();
+    let letter = DeadLetter::from_record(record)
+        .map_err(|source| Fault::corrupt(view.rooms.dead, key, source))?;
+    if let TaskState::Dead { reason, .. } = &letter.task.state {
+        bytes += json_bytes(reason);
+    }
+    Ok(Row::Taken(Box::new(letter), bytes))
 }
 
 /// The number after all that a view knows and that are before `before`.

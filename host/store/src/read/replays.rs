@@ -11,7 +11,6 @@ use tidegate_core::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PAGE_SCAN_MAX};
 use tidegate_core::ports::ReadError;
 use tidegate_core::replay::{ReplayFilter, ReplayItem, ReplayRun};
 
-use super::alerts::whole_room;
 use super::dead::{first_after, head};
 use super::{Reader, unless_torn};
 use crate::codec::{Corrupt, EventHead, Record};
@@ -43,8 +42,9 @@ impl Reader {
     /// The replays by filter, newest first.
     pub fn replays(&self) -> Result<Vec<ReplayRun>, ReadError> {
         let view = self.view();
-        let mut runs: Vec<ReplayRun> =
-            whole_room(&view, view.rooms.replays).map_err(|fault| fault.reading("replays"))?;
+        let mut runs: Vec<ReplayRun> = self
+            .whole_room(&view, view.rooms.replays)
+            .map_err(|fault| fault.reading("replays"))?;
         runs.reverse();
         Ok(runs)
     }

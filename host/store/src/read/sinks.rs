@@ -11,7 +11,6 @@ use tidegate_core::sink::{MirrorWalk, SinkStanding, SinkStart, SinkState};
 use tidegate_core::task::{Attempt, Delivery};
 use tidegate_core::time::Timestamp;
 
-use super::alerts::whole_room;
 use super::{Reader, unless_torn};
 use crate::codec::{Attempts, Corrupt, DeliveryRow, Record};
 use crate::engine::{Order, Span};
@@ -40,7 +39,8 @@ impl Reader {
     /// How each sink stands.
     pub fn sinks(&self) -> Result<Vec<SinkStanding>, ReadError> {
         let view = self.view();
-        whole_room(&view, view.rooms.sinks).map_err(|fault| fault.reading("sinks"))
+        self.whole_room(&view, view.rooms.sinks)
+            .map_err(|fault| fault.reading("sinks"))
     }
 
     /// How a sink stands.
@@ -81,7 +81,8 @@ impl Reader {
     ) -> Result<Vec<OpenDelivery>, ReadError> {
         let view = self.view();
         let mut found = Vec::new();
-        let read = each_open(&view, sink, limit, |delivery, row| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, limit, |delivery, row| {
             let Some(row) = row else {
                 return Ok(());
             };
@@ -106,7 +107,8 @@ impl Reader {
     pub(crate) fn open_keys(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
         let view = self.view();
         let mut open = Vec::new();
-        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, usize::MAX, |delivery, _| {
             open.push(delivery);
             Ok(())
         });
@@ -114,11 +116,21 @@ impl Reader {
         Ok(open)
     }
 
+    /// Whether a delivery is open; also one whose row is torn.
+    pub(crate) fn has_open(&self, delivery: &Delivery) -> Result<bool, ReadError> {
+        let view = self.view();
+        let key = keys::delivery(DeliveryHalf::Open, delivery);
+        let row = view.bytes(view.rooms.deliveries, &key);
+        row.map(|row| row.is_some())
+            .map_err(|fault| fault.reading(format!("a delivery of sink {}", delivery.sink)))
+    }
+
     /// How many deliveries of a sink are open, by entity.
     pub fn open_deliveries(&self, sink: &SinkName) -> Result<OpenDeliveries, ReadError> {
         let view = self.view();
         let mut open = OpenDeliveries::new();
-        let read = each_open(&view, sink, usize::MAX, |delivery, _| {
+        let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
+        let read = each_open(&view, &prefix, usize::MAX, |delivery, _| {
             let entity = (delivery.connection, delivery.entity);
             *open.entry(entity).or_default() += 1;
             Ok(())
@@ -128,17 +140,17 @@ impl Reader {
     }
 }
 
-fn each_open(
+/// The open deliveries whose keys begin so; those whose row is torn without it.
+pub(super) fn each_open(
     view: &View,
-    sink: &SinkName,
+    prefix: &[u8],
     limit: usize,
     mut each: impl FnMut(Delivery, Option<DeliveryRow>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let room = view.rooms.deliveries;
-    let prefix = keys::sink_prefix(DeliveryHalf::Open, sink);
-    let until = keys::after_prefix(&prefix);
+    let until = keys::after_prefix(prefix);
     let span = Span {
-        from: &prefix,
+        from: prefix,
         until: until.as_deref(),
     };
     for row in view.rows(room, span, Order::Ascending)?.take(limit) {

@@ -1,7 +1,7 @@
 //! Alerts, the audit log and the counts of dead letters, the same for every engine.
 
 use tidegate_core::alert::{AlertKey, AlertRecord, AlertRule, AlertUpdate, Notice, NoticeKind};
-use tidegate_core::audit::AuditAction;
+use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::ids::{ConnectionId, TaskId};
 use tidegate_core::limits::{AUDIT_ENTRIES_MAX, PAGE_BYTES_MAX};
 use tidegate_core::ports::End;
@@ -113,9 +113,24 @@ fn a_notice_that_no_channel_takes_is_a_dead_letter(bed: &Bed) {
     assert_eq!(letters[0].attempts.len(), 2);
     let counts = store.reader.dead_counts();
     assert_eq!(counts[0].owner, Owner::Channel("ops".parse().unwrap()));
+    assert_eq!(store.reader.running(id).unwrap(), None);
     assert_eq!(store.replay(vec![ReplayItem::Letter(id)]), (1, 0));
+    let running = store.reader.running(id).unwrap();
+    assert!(
+        matches!(running, Some(TaskKind::Alert { .. })),
+        "{running:?}"
+    );
     store.pass(HOUR);
     assert_eq!(store.claim_one().id, id);
+}
+
+/// What somebody agreed to, with who it was.
+fn consent(entry: AuditEntry) -> Submission {
+    Submission::PutGrant {
+        connector: "github".parse().unwrap(),
+        grant: "{}".into(),
+        audit: Some(entry),
+    }
 }
 
 fn the_audit_log_pages_and_survives(bed: &Bed) {
@@ -123,8 +138,10 @@ fn the_audit_log_pages_and_survives(bed: &Bed) {
     for number in 0..5 {
         let mut entry = note_of(AuditAction::Consent, store.now);
         entry.count = number;
-        store.commit(vec![Submission::Audit(entry)]);
+        store.commit(vec![consent(entry)]);
     }
+    let grant = store.reader.grant(&"github".parse().unwrap()).unwrap();
+    assert_eq!(grant.as_deref(), Some(&b"{}"[..]), "in the same commit");
     drop(store);
     let store = bed.open();
     let mut before = None;
@@ -144,7 +161,7 @@ fn the_audit_log_pages_and_survives(bed: &Bed) {
 fn the_audit_log_is_bounded() {
     let mut store = Bed::memory().open();
     let entry = note_of(AuditAction::Consent, store.now);
-    let batch = |count| vec![Submission::Audit(entry.clone()); count];
+    let batch = |count| vec![consent(entry.clone()); count];
     let all = usize::try_from(AUDIT_ENTRIES_MAX).unwrap();
     store.commit(batch(all - 1));
     let oldest = |store: &Store| store.reader.audit(Some(3), 9).unwrap().entries.len();

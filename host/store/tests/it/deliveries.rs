@@ -1,9 +1,9 @@
 //! Sinks and their deliveries, the same for every engine.
 
 use tidegate_core::ids::ChangeSeq;
-use tidegate_core::ports::End;
+use tidegate_core::ports::{ChangeLog, End};
 use tidegate_core::sink::{MirrorWalk, PauseCause, SinkStanding, SinkStart, SinkState};
-use tidegate_core::task::{DeadCause, Next, TaskKind, TaskState};
+use tidegate_core::task::{DeadCause, Delivery, Next, TaskKind, TaskState};
 use tidegate_store::{Subject, Submission};
 
 use crate::bed::{Bed, HOUR, Store, acme, again, app, attempt, entity, later, parked, upsert};
@@ -106,6 +106,18 @@ fn what_failed_becomes_tasks_in_order(bed: &Bed) {
     assert_eq!(attempt, 2, "the hand-over was its first");
     store.complete(first, End::Delivered);
     assert!(due(&store).contains(&3), "the next of the entity, at once");
+    let is_open = |seq| {
+        let entity = entity(if seq == 4 { "2" } else { "1" });
+        let delivery = Delivery {
+            sink: app(),
+            seq: ChangeSeq::new(seq),
+            connection: acme(),
+            entity,
+            forced: false,
+        };
+        ChangeLog::is_open(&store.reader, &delivery).unwrap()
+    };
+    assert_eq!([1, 2, 3, 4].map(is_open), [false, false, true, true]);
     drop(store);
     let store = bed.open_at(tidegate_core::time::Timestamp::from_secs(1_003_600));
     assert_eq!(due(&store).len(), 2, "as after a restart");

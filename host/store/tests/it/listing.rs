@@ -216,6 +216,7 @@ fn grants_are_kept(bed: &Bed) {
     let put = |grant: &'static str| Submission::PutGrant {
         connector: "github".parse().unwrap(),
         grant: grant.into(),
+        audit: None,
     };
     assert_eq!(store.reader.grant(&github).unwrap(), None);
     store.commit(vec![put("{}"), put("{\"hosts\":[]}")]);

@@ -205,6 +205,14 @@ fn a_parked_delivery_runs_again_or_waits_for_its_turn(bed: &Bed) {
         audit: None,
     };
     store.commit(vec![Submission::Replay(Box::new(batch))]);
+    for (letter, change) in [(second, 2), (first, 1)] {
+        let running = store.reader.running(letter).unwrap();
+        let seq = running.map(|kind| match kind {
+            TaskKind::Deliver(delivery) => delivery.seq.get(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(seq, Some(change), "also the one that waits is found");
+    }
     store.pass(HOUR);
     let task = store.claim_one();
     assert_eq!(task.id, second, "the one that was first in the queue");
@@ -218,6 +226,9 @@ fn a_parked_delivery_runs_again_or_waits_for_its_turn(bed: &Bed) {
     store.complete(task, parked(DeadCause::Sink));
     assert_eq!(store.reader.counts().dead, 1);
     assert_eq!(store.reader.deliveries(&app(), 9).unwrap(), []);
+    for letter in [first, second] {
+        assert_eq!(store.reader.running(letter).unwrap(), None);
+    }
 }
 
 fn a_parked_delivery_outlives_its_change(bed: &Bed) {
@@ -316,6 +327,7 @@ fn a_run_by_filter_takes_everything_once(bed: &Bed) {
         filter,
         mode: ReplayMode::default(),
         who: "ops".into(),
+        reason: None,
         began: store.now,
         newest,
         before: newest + 1,

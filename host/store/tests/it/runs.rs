@@ -20,6 +20,7 @@ fn run(store: &Store) -> ReplayRun {
         filter: ReplayFilter::default(),
         mode: ReplayMode::default(),
         who: "ops".into(),
+        reason: None,
         began: store.now,
         newest,
         before: newest + 1,

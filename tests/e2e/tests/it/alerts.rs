@@ -332,8 +332,8 @@ fn check_audit(story: &Story) {
     assert_eq!(done, expect);
 }
 
-/// A store that takes nothing any more keeps no task; it is said all the same, and the
-/// host ends.
+/// A store that takes nothing any more keeps no task; it is said all the same, the host
+/// ends, and the next one says that it is over.
 fn check_latch(mut story: Story) {
     story.watched.control.set(Word::FailingSync, 1).unwrap();
     let status = story.send("last", &issue(3));
@@ -344,4 +344,8 @@ fn check_latch(mut story: Story) {
     story.check("opened", &seven, TOLD_WITHIN);
     let ended = story.host.take().unwrap().ended(SOON).unwrap();
     assert_eq!(ended.code(), Some(tidegate_e2e::full_disk::LATCHED));
+    story.restart();
+    story.check("over", &seven, TOLD_WITHIN);
+    story.check("opened", &seven, Duration::ZERO);
+    assert_eq!(story.standing(), [Value::Null; 0]);
 }

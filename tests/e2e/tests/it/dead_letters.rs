@@ -213,4 +213,8 @@ fn ten_thousand_dead_letters_are_listed_filtered_replayed_and_drained_under_load
         (&runs[0]["state"], &runs[0]["queued"]),
         (&json!("ended"), &json!(LETTERS))
     );
+    let listed = running.said(&["replays"]);
+    for said in ["generated", "corrected it"] {
+        assert!(listed.contains(said), "who began it and why: {listed}");
+    }
 }

@@ -1,6 +1,9 @@
 //! What a host makes of a receiver's answers, as Standard Webhooks says: one sink for each
 //! kind of receiver, and the same change for all of them.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -58,7 +61,7 @@ fn in_three_seconds() -> SystemTime {
 
 const LONG: Duration = Duration::from_secs(4);
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     taken("takes", 1, 0, |_| status(200)),
     taken("limits-by-seconds", 2, 2_000, |n| {
         first(1, n, again(429, "2"))
@@ -69,6 +72,12 @@ const CASES: [Case; 10] = [
     }),
     taken("fails", 3, 300, |n| first(2, n, status(500))),
     taken("redirects", 2, 300, |n| first(1, n, status(302))),
+    // Refused credentials say nothing of a change: it is tried more often than a schedule has
+    // attempts, and is no dead letter.
+    taken("refuses-the-signature", 6, 300, |n| {
+        first(5, n, status(401))
+    }),
+    taken("forbids", 6, 300, |n| first(5, n, status(403))),
     taken("hangs", 2, 300, |n| first(1, n, Reply::Silence(LONG))),
     taken("dribbles", 2, 300, |n| first(1, n, Reply::Dribble(LONG))),
     Case {
@@ -158,6 +167,54 @@ fn every_answer_of_a_receiver_is_handled_as_standard_webhooks_says() {
     for case in &CASES {
         check(case, &receiver.at(&format!("/{}", case.name)), &running);
     }
+}
+
+#[test]
+fn a_receiver_that_refuses_the_credentials_is_probed_and_alerted_until_they_are_right() {
+    let right = Arc::new(AtomicBool::new(false));
+    let secret = Arc::clone(&right);
+    let refuses = move |_: &Received| status(if secret.load(Relaxed) { 200 } else { 401 });
+    let receiver = Receiver::start(free_address().unwrap(), refuses).unwrap();
+    let running = sending_to(&receiver, ["refuses"]);
+    for issue in 1..=3 {
+        assert_eq!(running.send_issue(issue).status, 200);
+    }
+    let sink = || running.operator().sink("refuses").unwrap();
+    let alerts = || -> Vec<Value> {
+        let page = running.operator().get("/v1/alerts").unwrap();
+        page["items"].as_array().unwrap().clone()
+    };
+    wait_until(SOON, "somebody is alerted", || !alerts().is_empty());
+    let (failing, alert) = (sink(), alerts().remove(0));
+    assert_eq!(failing["state"], "failing", "at once, not after many");
+    assert_eq!(
+        (&alert["rule"], &alert["subject"]),
+        (&json!("sink-paused"), &json!("sink refuses"))
+    );
+    for said in [&failing["reason"], &alert["excerpt"]] {
+        assert!(said.as_str().unwrap().contains("answered 401"), "{said}");
+    }
+    let before = receiver.received().len();
+    receiver
+        .wait_until(SOON, "it is probed", |came| came.len() > before + 3)
+        .unwrap();
+    let probes = receiver.received().split_off(before);
+    let change = |probe: &Received| probe.json()["subject"].clone();
+    let same = probes
+        .iter()
+        .all(|probe| change(probe) == change(&probes[0]));
+    assert!(
+        same,
+        "with one change, which none of them is counted against"
+    );
+
+    right.store(true, Relaxed);
+    wait_until(SOON, "it has all of them", || {
+        let sink = sink();
+        sink["backlog"] == 0 && sink["deliveries"] == 0 && sink["state"] == "running"
+    });
+    assert_eq!(sink()["dead"], 0, "nothing was given up");
+    wait_until(SOON, "the alert is over", || alerts().is_empty());
 }
 
 #[test]

@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_core::ids::ChangeSeq;
 use tidegate_core::ports::End;
-use tidegate_core::task::DeadCause;
+use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkStart};
+use tidegate_core::task::{Attempt, DeadCause, Next};
+use tidegate_core::time::Timestamp;
+use tidegate_store::{ChangeFilter, Submission};
 
 use super::DOCUMENT;
 use crate::http::world::{CONSUMER, SECRET, World, ask, change, post};
@@ -95,6 +99,28 @@ async fn a_dead_letter_is_shown_whole_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_torn_letter_is_named_and_hides_no_other() {
+    let world = World::new().await;
+    let torn = parked(&world, "d-1").await;
+    let whole = parked(&world, "d-2").await;
+    let key = u64::from_str_radix(&torn, 16).unwrap().to_be_bytes();
+    for room in ["dead", "dead-heads"] {
+        world.memory.corrupt(room, &key, &[0xff]);
+    }
+    // Seen from the next commit on.
+    world.event("d-3").await;
+    let page = world.get("/v1/dead-letters").await.json();
+    check(
+        &page,
+        &[
+            ("/items/0/id", json!(format!("tsk_{whole}"))),
+            ("/unreadable", json!([format!("tsk_{torn}")])),
+            ("/next", Value::Null),
+        ],
+    );
+}
+
+#[tokio::test]
 async fn a_replayed_letter_leaves_runs_and_is_in_the_audit_log() {
     let world = World::new().await;
     let number = parked(&world, "d-1").await;
@@ -150,6 +176,93 @@ async fn a_replayed_letter_leaves_runs_and_is_in_the_audit_log() {
             ("/next", Value::Null),
         ],
     );
+}
+
+/// A change that a sink of no configuration did not take, so that nothing tries it again;
+/// its letter's id.
+async fn undelivered(world: &World) -> String {
+    world.changes(&["1"]).await;
+    let reader = &world.host.reader;
+    let change = reader.changes(ChangeSeq::new(0), &ChangeFilter::default(), 1);
+    let change = change.unwrap().changes.remove(0);
+    let standing = reader.new_sink("old".parse().unwrap(), SinkStart::Now);
+    let attempt = Attempt {
+        number: 1,
+        started: Timestamp::EPOCH,
+        took: Duration::ZERO,
+        plugin: None,
+        settings: None,
+        failure: None,
+        stderr: String::new(),
+    };
+    let give_up = Next::Park {
+        cause: DeadCause::Sink,
+        reason: "never".into(),
+    };
+    let failed = FailedDelivery {
+        seq: change.seq,
+        connection: change.connection,
+        entity: change.change.entity,
+        tried: Some((attempt, give_up)),
+    };
+    let put = Submission::PutSink {
+        standing: Box::new(standing.clone()),
+        audit: None,
+    };
+    world.host.journal.submit(put).await.unwrap();
+    let failed = vec![failed];
+    let advance = Submission::Advance(Box::new(SinkAdvance { standing, failed }));
+    world.host.journal.submit(advance).await.unwrap();
+    let list = world.get("/v1/dead-letters?sink=old").await.json();
+    list["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_delivery_that_runs_again_is_a_conflict_and_not_unknown() {
+    let world = World::new().await;
+    let letter = undelivered(&world).await;
+    let path = format!("/v1/dead-letters/{letter}/replay");
+    assert_eq!(world.post(&path, "").await.json()["queued"], 1);
+    let discard = format!("/v1/dead-letters/{letter}/discard");
+    check_bodies(
+        &world,
+        &[
+            (&path, SECRET, "", 409, "running-again"),
+            (&discard, SECRET, "{\"reason\":\"x\"}", 409, "running-again"),
+        ],
+    )
+    .await;
+    let detail = world.post(&path, "").await.json()["detail"].to_string();
+    assert!(
+        detail.contains("nothing to do but wait") && detail.contains("/v1/sinks says how old"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_version_for_what_is_mapped_already_is_refused() {
+    let world = World::new().await;
+    let letter = undelivered(&world).await;
+    let path = format!("/v1/dead-letters/{letter}/replay");
+    let with = format!("\"with\":\"sha256:{}\"", "7".repeat(64));
+    let of_cause = |cause: &str| format!("{{{with},\"cause\":\"{cause}\",\"dry_run\":true}}");
+    check_bodies(
+        &world,
+        &[
+            (&path, SECRET, &format!("{{{with}}}"), 400, "bad-body"),
+            ("/v1/replays", SECRET, &of_cause("sink"), 400, "bad-body"),
+            (
+                "/v1/replays",
+                SECRET,
+                &of_cause("alert-channel"),
+                400,
+                "bad-body",
+            ),
+            ("/v1/replays", SECRET, &of_cause("mapping"), 200, ""),
+            (&path, SECRET, "{}", 200, ""),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -228,9 +341,14 @@ async fn a_replay_by_filter_counts_first_and_tells_how_far_it_is() {
         (&status["events"]["dead"], &status["replays"]),
         (&json!(0), &json!([]))
     );
-    assert_eq!(
-        world.get("/v1/replays").await.json()["items"][0]["queued"],
-        3
+    let runs = world.get("/v1/replays").await.json();
+    check(
+        &runs["items"][0],
+        &[
+            ("/queued", json!(3)),
+            ("/who", json!("all")),
+            ("/reason", json!("mended")),
+        ],
     );
     let audit = world.get("/v1/audit").await.json();
     check(

@@ -383,8 +383,9 @@ pub(super) fn replay_run() -> impl Strategy<Value = ReplayRun> {
         option::of(plugin()),
     );
     let numbers = any::<[u64; 6]>();
-    (times, filter, numbers, any::<bool>(), ".{0,20}").prop_map(
-        |((from, until, began, ended), filter, numbers, forced, who)| {
+    let texts = (".{0,20}", option::of(".{0,20}"));
+    (times, filter, numbers, any::<bool>(), texts).prop_map(
+        |((from, until, began, ended), filter, numbers, forced, (who, reason))| {
             let (connection, state, cause, plugin) = filter;
             let [id, newest, before, total, queued, passed] = numbers;
             let connector = connection.as_ref().map(|one| one.connector.clone());
@@ -404,6 +405,7 @@ pub(super) fn replay_run() -> impl Strategy<Value = ReplayRun> {
                     forced,
                 },
                 who,
+                reason,
                 began,
                 newest,
                 before,

@@ -57,6 +57,9 @@ impl Journal for World {
         for failed in advance.failed {
             let seq = failed.seq.get();
             let now = state.now;
+            if state.parked.contains(&seq) {
+                continue;
+            }
             match failed.tried {
                 Some((_, Next::Again(again))) => {
                     let due = again.due.as_secs();
@@ -206,6 +209,12 @@ impl ChangeLog for World {
                 forced: row.forced,
             })
             .collect())
+    }
+
+    fn is_open(&self, delivery: &Delivery) -> Result<bool, ReadError> {
+        let state = self.state();
+        let seq = delivery.seq.get();
+        Ok(state.rows.contains_key(&(state.entity(seq), seq)))
     }
 }
 
