@@ -232,6 +232,15 @@ fn what_does_not_fit_goes_behind_and_comes_back() {
 }
 
 #[test]
+fn a_block_beside_the_room_is_not_the_arenas() {
+    let arena: Arena<System, BYTES> = Arena::new(System);
+    let start = arena.start();
+    assert_eq!(arena.offset(start.wrapping_sub(1)), None);
+    assert_eq!(arena.offset(start.wrapping_add(BYTES - 1)), Some(BYTES - 1));
+    assert_eq!(arena.offset(start.wrapping_add(BYTES)), None);
+}
+
+#[test]
 fn a_length_near_the_end_of_the_address_space_is_behinds_to_refuse() {
     let arena: Arena<System, BYTES> = Arena::new(System);
     let large = Layout::from_size_align(isize::MAX as usize - 15, 16).unwrap();
