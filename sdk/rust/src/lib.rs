@@ -14,6 +14,8 @@
 //! What must not be here: retries, storage, signatures, clocks, sockets. They are the
 //! host's, so that every connector behaves like every other.
 
+#[cfg(any(test, all(target_family = "wasm", feature = "arena")))]
+mod arena;
 mod change;
 mod connection;
 mod export;
@@ -33,6 +35,8 @@ mod webhook;
 mod bindings;
 #[cfg(target_family = "wasm")]
 mod guest;
+#[cfg(all(target_family = "wasm", feature = "arena"))]
+mod memory;
 #[cfg(all(target_family = "wasm", feature = "stderr-only"))]
 mod stderr;
 #[cfg(not(target_family = "wasm"))]

@@ -21,6 +21,7 @@ mod bindings {
 }
 mod describe;
 mod faults;
+mod memory;
 mod senses;
 
 #[cfg(feature = "sdk")]
@@ -40,6 +41,7 @@ impl Mapper for Misbehave {
         let order = String::from_utf8_lossy(&webhook.body).into_owned();
         let (name, argument) = order.split_once(' ').unwrap_or((&order, ""));
         faults::perform(name)
+            .or_else(|| memory::perform(name))
             .or_else(|| senses::perform(name, argument, &connection, &webhook))
             .or_else(|| answers::perform(name, argument))
             .unwrap_or_else(|| {

@@ -62,9 +62,14 @@ fn clock() -> String {
 
 fn random() -> String {
     let mut bytes = [0_u8; 16];
+    let whole = entropy(&mut bytes);
+    format!("{whole} {bytes:02x?} {:x}", RandomState::new().hash_one(1))
+}
+
+/// Chance from the C library, at most 256 bytes: it gets a list from the host, and frees it.
+pub(crate) fn entropy(bytes: &mut [u8]) -> bool {
     // SAFETY: the pointer and length are those of `bytes`.
-    let code = unsafe { getentropy(bytes.as_mut_ptr(), bytes.len()) };
-    format!("{code} {bytes:02x?} {:x}", RandomState::new().hash_one(1))
+    unsafe { getentropy(bytes.as_mut_ptr(), bytes.len()) == 0 }
 }
 
 /// Asks the host for that many bytes in one piece, past the C library's own bound.

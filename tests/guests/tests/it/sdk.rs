@@ -1,5 +1,5 @@
-//! A guest whose std has of WASI what the SDK leaves it: no test of the other guest may
-//! end in another way but for `exit`, which becomes a trap.
+//! A guest whose std has of WASI and of memory what the SDK leaves it: no test of the other
+//! guest may end in another way but for `exit`, which becomes a trap.
 
 use std::sync::LazyLock;
 
@@ -17,6 +17,12 @@ fn call(order: &str) -> MapReport {
 #[track_caller]
 fn check(order: &str, expect: &str) {
     assert_eq!(said(&call(order)), expect, "{order}");
+}
+
+#[track_caller]
+fn check_fault(order: &str, expect: &str) {
+    let said = said(&call(order));
+    assert!(said.starts_with(expect), "{order}: {said}");
 }
 
 #[test]
@@ -42,8 +48,7 @@ fn long_and_many_writes_to_stderr_arrive() {
 #[test]
 fn exit_and_abort_are_traps() {
     for order in ["exit", "abort", "unreachable"] {
-        let said = said(&call(order));
-        assert!(said.starts_with("plugin-trap: "), "{order}: {said}");
+        check_fault(order, "plugin-trap: ");
     }
 }
 
@@ -56,4 +61,15 @@ fn what_is_used_is_there() {
     check("stdout", "skip: worked");
     let plain = RUNTIME.load(wasm()).unwrap();
     check("random", &said(&call_with(&plain, 42, "random")));
+}
+
+#[test]
+fn memory_that_is_freed_can_be_used_again() {
+    check("churn", "skip: 152 MiB, 0 spoilt");
+    check_fault("allocate", "plugin-memory: ");
+}
+
+#[test]
+fn lists_of_the_host_are_the_c_librarys_to_free() {
+    check("libc-lists", "skip: 0 failed, 0 spoilt");
 }
