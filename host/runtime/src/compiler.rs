@@ -11,9 +11,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A compiled form is some ten times as large as its plugin; a file that goes on for
 /// longer than this is none.
@@ -28,6 +33,9 @@ pub struct CompilerProcess {
     pub arguments: Vec<OsString>,
 }
 
+/// How long it may take: a plugin of a few hundred KiB takes seconds.
+const TIME_MAX: Duration = Duration::from_mins(5);
+
 /// Why there is no compiled form.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotCompiled {
@@ -37,7 +45,8 @@ pub(crate) enum NotCompiled {
     /// It says that it could not.
     #[error("the compiler's process gave up")]
     Refused,
-    /// It was ended from outside: by the kernel, for memory or time.
+    /// It was ended: by the kernel, for memory or time, by us, for time, or by a mistake in
+    /// the compiler.
     #[error("the compiler was ended by signal {0}")]
     Ended(i32),
 }
@@ -49,36 +58,55 @@ impl CompilerProcess {
             .args(&self.arguments)
             // It needs nothing of this process's, least of all secrets.
             .env_clear()
+            // Ctrl-C is for the host; a compiler that it ended would look like a bad plugin.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let mut compiled = Vec::new();
-        // At once, or each could wait for the other.
-        let (given, taken) = std::thread::scope(|scope| {
-            let give = scope.spawn(|| stdin.map_or(Ok(()), |mut stdin| stdin.write_all(wasm)));
-            let taken = stdout.map_or(Ok(0), |stdout| {
-                stdout.take(COMPILED_BYTES_MAX).read_to_end(&mut compiled)
-            });
-            let given = give.join();
-            (
-                given.unwrap_or_else(|_| Err(io::Error::other("the writer panicked"))),
-                taken,
-            )
-        });
-        // The pipes are closed: it ends, whatever it was doing.
+        let told = talk(&mut child, wasm);
+        if told.is_err() {
+            // Whatever it is doing, nobody waits for it.
+            let _ = child.kill();
+        }
         let status = child.wait()?;
-        if let Some(signal) = status.signal() {
-            return Err(NotCompiled::Ended(signal));
+        match (told, status.signal()) {
+            (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            (_, Some(signal)) => Err(NotCompiled::Ended(signal)),
+            (told, None) if status.success() => Ok(told?),
+            (_, None) => Err(NotCompiled::Refused),
         }
-        if !status.success() {
-            return Err(NotCompiled::Refused);
-        }
-        given?;
+    }
+}
+
+/// Gives it the component and takes what it makes of it. Returns once its pipes are closed,
+/// and has it ended where that takes too long.
+fn talk(child: &mut Child, wasm: &[u8]) -> io::Result<Vec<u8>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (at_end, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        thread::Builder::new().spawn_scoped(scope, move || {
+            let late = ended.recv_timeout(TIME_MAX) == Err(RecvTimeoutError::Timeout);
+            if let (true, Some(pid)) = (late, pid) {
+                // It is not waited for yet, so that the number is still its own.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        })?;
+        // At once, or each could wait for the other.
+        let give = thread::Builder::new().spawn_scoped(scope, || {
+            stdin.map_or(Ok(()), |mut stdin| stdin.write_all(wasm))
+        })?;
+        let mut compiled = Vec::new();
+        let taken = stdout.map_or(Ok(0), |stdout| {
+            stdout.take(COMPILED_BYTES_MAX).read_to_end(&mut compiled)
+        });
+        let given = give.join();
+        drop(at_end);
+        given.unwrap_or_else(|_| Err(io::Error::other("its writer panicked")))?;
         taken?;
         Ok(compiled)
-    }
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nothing is compiled or run here. Whoever gets a refusal is a connector's author or an
 //! operator with the wrong file, so each names the item and what to do about it.
 
+use rustix::process::Signal;
 use tidegate_core::failure::Failure;
 use tidegate_core::limits::{DESCRIPTOR_BYTES_MAX, MIB, PLUGIN_BYTES_MAX};
 use wasmtime::wasmparser::{Parser, Payload};
@@ -100,10 +101,8 @@ pub enum LoadError {
         /// What the compiler says.
         reason: String,
     },
-    /// Whatever ended the compiler would have ended the host.
-    #[error(
-        "the compiler was ended by signal {signal}, out of memory or of time: make the plugin smaller (opt-level = \"s\", fewer dependencies) or give the machine more"
-    )]
+    /// What ended the compiler would have ended the host.
+    #[error("the compiler was ended by signal {signal}: {}", why_ended(*signal))]
     CompilerEnded {
         /// By which.
         signal: i32,
@@ -138,6 +137,18 @@ pub enum LoadError {
         /// How long.
         bytes: usize,
     },
+}
+
+/// What to do where the compiler was ended by that signal.
+fn why_ended(signal: i32) -> &'static str {
+    let [kill, xcpu] = [Signal::KILL, Signal::XCPU].map(Signal::as_raw);
+    if signal == kill || signal == xcpu {
+        "it took too much memory or time; make the plugin smaller (opt-level = \"s\", fewer \
+         dependencies) or give the machine more memory"
+    } else {
+        "a mistake in the compiler, not in the plugin; build the plugin with other options and \
+         report it with the file"
+    }
 }
 
 impl LoadError {

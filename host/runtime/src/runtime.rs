@@ -173,9 +173,16 @@ impl Runtime {
             match process.compile(wasm) {
                 Ok(compiled) => return Ok(compiled),
                 Err(NotCompiled::Ended(signal)) => return Err(LoadError::CompilerEnded { signal }),
-                Err(error) => {
-                    tracing::debug!(error = chain(&error), "compiling in this process");
+                // It says no more than that; this process's compiler has the words.
+                Err(NotCompiled::Refused) => {
+                    let compiled = self.compile(wasm)?;
+                    tracing::warn!("the compiler's process gave up on what this one compiled");
+                    return Ok(compiled);
                 }
+                Err(NotCompiled::Process(error)) => tracing::warn!(
+                    error = chain(&error),
+                    "the compiler's process failed: compiling in this one, which takes its memory"
+                ),
             }
         }
         self.compile(wasm)

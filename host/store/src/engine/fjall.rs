@@ -11,6 +11,7 @@
 //! folder, not the folder that it is in: [`Fjall::open_keyspace`] does, before anything
 //! is written to it.
 
+mod open;
 mod prefill;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use fjall::{
     CompressionType, Database, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Slice,
 };
 
+use self::open::Open;
 use self::prefill::Prefill;
 use super::{
     Batch, Disk, Durability, Engine, EngineError, Guarantees, Keyspace, Order, Profile, Rows,
@@ -59,7 +61,7 @@ const JOURNALS_TENDED: usize = 4;
 /// without a pause: a whole core, as long as another merges.
 const WORKERS: usize = 1;
 
-type Table = Arc<Vec<Option<fjall::Keyspace>>>;
+type Table = Arc<Vec<Option<Arc<Open>>>>;
 
 /// An open fjall database.
 pub struct Fjall {
@@ -109,22 +111,28 @@ fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> EngineError {
     }
 }
 
+/// What a keyspace's memtable may hold.
+const fn memtable_max(profile: Profile) -> u64 {
+    match profile {
+        Profile::Sequence => 32 * MIB,
+        Profile::Lookup | Profile::State => 16 * MIB,
+        Profile::Churn => 8 * MIB,
+    }
+}
+
 fn options(profile: Profile) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default().manual_journal_persist(true);
+    let options = Open::options();
     match profile {
         // Runs that never overlap are moved down unread, so they are compressed when
         // they are first written, in blocks that hold a few events.
         Profile::Sequence => options
-            .max_memtable_size(32 * MIB)
             .data_block_size_policy(BlockSizePolicy::all(16 * 1024))
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4)),
         // A look-up that finds nothing must not leave memory.
         Profile::Lookup => options
-            .max_memtable_size(16 * MIB)
             .filter_block_pinning_policy(PinningPolicy::all(true))
             .data_block_compression_policy(CompressionPolicy::disabled()),
-        Profile::State => options.max_memtable_size(16 * MIB),
-        Profile::Churn => options.max_memtable_size(8 * MIB),
+        Profile::State | Profile::Churn => options,
     }
 }
 
@@ -137,7 +145,7 @@ impl Fjall {
         self.prefill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change_table(&self, change: impl FnOnce(&mut Vec<Option<fjall::Keyspace>>)) {
+    fn change_table(&self, change: impl FnOnce(&mut Vec<Option<Arc<Open>>>)) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Vec::clone(&table);
         change(&mut changed);
@@ -145,10 +153,10 @@ impl Fjall {
     }
 }
 
-fn find(table: &Table, keyspace: Keyspace) -> Result<&fjall::Keyspace, EngineError> {
+fn find(table: &Table, keyspace: Keyspace) -> Result<&Open, EngineError> {
     table
         .get(keyspace.index())
-        .and_then(Option::as_ref)
+        .and_then(Option::as_deref)
         .ok_or(EngineError::NoKeyspace {
             index: keyspace.index(),
         })
@@ -192,20 +200,20 @@ impl Engine for Fjall {
         let known = self
             .table()
             .iter()
-            .position(|entry| entry.as_ref() == Some(&opened));
+            .position(|entry| entry.as_ref().is_some_and(|open| open.handle == opened));
         if let Some(index) = known {
             return Ok(Keyspace::at(index));
         }
         let mut index = 0;
         self.change_table(|table| {
             index = table.len();
-            table.push(Some(opened));
+            table.push(Some(Arc::new(Open::new(opened, memtable_max(profile)))));
         });
         Ok(Keyspace::at(index))
     }
 
     fn drop_keyspace(&self, keyspace: Keyspace) -> Result<(), EngineError> {
-        let handle = find(&self.table(), keyspace)?.clone();
+        let handle = find(&self.table(), keyspace)?.handle.clone();
         let _writing = self.writing();
         self.change_table(|table| {
             if let Some(entry) = table.get_mut(keyspace.index()) {
@@ -229,12 +237,17 @@ impl Engine for Fjall {
             .durability(Some(mode));
         for write in batch.into_writes() {
             let keyspace = find(&table, write.keyspace)?;
+            keyspace.count(&write);
             match write.value {
-                Some(value) => writes.insert(keyspace, write.key, value),
-                None => writes.remove(keyspace, write.key),
+                Some(value) => writes.insert(&keyspace.handle, write.key, value),
+                None => writes.remove(&keyspace.handle, write.key),
             }
         }
-        writes.commit().map_err(failed("write a batch"))
+        writes.commit().map_err(failed("write a batch"))?;
+        for keyspace in table.iter().flatten() {
+            keyspace.make_room();
+        }
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
@@ -266,14 +279,12 @@ impl Engine for Fjall {
         let table = self.table();
         let mut markers = self.database.batch().durability(Some(PersistMode::Buffer));
         for keyspace in table.iter().flatten() {
-            markers.insert(keyspace, MARKER, []);
+            markers.insert(&keyspace.handle, MARKER, []);
         }
         markers.commit().map_err(failed("write its markers"))?;
         if self.database.journal_count() >= JOURNALS_TENDED {
             for keyspace in table.iter().flatten() {
-                keyspace
-                    .rotate_memtable()
-                    .map_err(failed("flush an idle keyspace"))?;
+                keyspace.begin_memtable();
             }
         }
         Ok(())
@@ -303,7 +314,7 @@ impl Snapshot for View {
         let keyspace = find(&self.table, keyspace)?;
         let value = self
             .snapshot
-            .get(keyspace, key)
+            .get(&keyspace.handle, key)
             .map_err(failed("read a key"))?;
         Ok(value.map(bytes))
     }
@@ -319,7 +330,7 @@ impl Snapshot for View {
         if span.from >= until {
             return Ok(Box::new(std::iter::empty()));
         }
-        let rows = self.snapshot.range(keyspace, span.from..until);
+        let rows = self.snapshot.range(&keyspace.handle, span.from..until);
         let read = |row: fjall::Guard| {
             let (key, value) = row.into_inner().map_err(failed("read a range"))?;
             Ok((bytes(key), bytes(value)))

@@ -138,3 +138,23 @@ fn events_wait_for_nothing_where_the_plugin_is_bad_from_the_start() {
             .contains("not WebAssembly")
     );
 }
+
+/// The most memory that a process has had, in MiB.
+fn peak_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() / 1024
+}
+
+/// A compiler needs 200 MiB and more for this plugin.
+#[test]
+fn a_plugin_is_compiled_in_a_process_of_its_own() {
+    let running = Running::start();
+    let serving = reload::digest(&fs::read(running.site.plugin()).unwrap());
+    wait_active(running.operator(), &serving).unwrap();
+    assert_eq!(running.send_issue(1).status, 200);
+    running.operator().wait_until_mapped(SOON).unwrap();
+    let peak = peak_mib(running.host.pid());
+    assert!(peak < 150, "the host has had {peak} MiB");
+}

@@ -6,11 +6,12 @@
 //! already, the bytes alone are written. `PostgreSQL` fills its log for the same reason
 //! (`wal_init_zero`).
 //!
-//! A hole reads as zeros, so what fjall finds in the file never changes; nothing is lost
-//! where a fill fails or is cut off, and the next sync is merely a longer one. What must
-//! hold is that fjall writes nothing to the file between the look for the hole and the
-//! zeros: [`Fjall`](super::Fjall) keeps this behind the lock of its writes. A file that
-//! was opened again has no hole (fjall cuts it behind its last batch and appends).
+//! Zeros are written only where zeros are read, so what fjall finds in the file never
+//! changes, wherever a file system sees its holes; nothing is lost where a fill fails or is
+//! cut off, and the next sync is merely a longer one. What must hold is that fjall writes
+//! nothing to the file between the look and the zeros: [`Fjall`](super::Fjall) keeps this
+//! behind the lock of its writes. A file that was opened again is not filled: fjall has cut
+//! it behind its last batch and appends.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -73,15 +74,21 @@ fn fill(dir: &Path, bytes: u64) -> io::Result<()> {
     let Some(path) = newest_journal(dir)? else {
         return Ok(());
     };
-    let file = File::options().write(true).open(path)?;
+    let file = File::options().read(true).write(true).open(path)?;
     let end = file.metadata()?.len();
     let mut at = first_hole(&file)?.unwrap_or(end);
     let until = end.min(at.saturating_add(bytes));
+    let mut there = vec![0; ZEROS.len()];
     while at < until {
-        let part = usize::try_from(until - at).unwrap_or(ZEROS.len());
-        let part = ZEROS.get(..part).unwrap_or(&ZEROS);
-        file.write_all_at(part, at)?;
-        at += part.len() as u64;
+        let length = usize::try_from(until - at).unwrap_or(ZEROS.len());
+        let zeros = ZEROS.get(..length).unwrap_or(&ZEROS);
+        there.resize(zeros.len(), 0);
+        file.read_exact_at(&mut there, at)?;
+        if there != zeros {
+            break;
+        }
+        file.write_all_at(zeros, at)?;
+        at += zeros.len() as u64;
     }
     Ok(())
 }
@@ -144,6 +151,22 @@ mod tests {
             assert!(fs::read(&path).unwrap() == before);
         }
         assert_eq!(fs::read(dir.path().join("9.jnl")).unwrap(), b"9.jnl");
+    }
+
+    #[test]
+    fn what_stands_behind_a_hole_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.jnl");
+        let file = File::options().write(true).create_new(true).open(&path);
+        let file = file.unwrap();
+        file.set_len(LENGTH).unwrap();
+        // Every other block is a hole, as where a file was copied with its holes found anew.
+        for at in (0..FILL_BYTES).step_by(8192) {
+            file.write_all_at(&[7; 4096], at).unwrap();
+        }
+        let before = fs::read(&path).unwrap();
+        fill(dir.path(), FILL_BYTES).unwrap();
+        assert!(fs::read(&path).unwrap() == before);
     }
 
     #[test]
