@@ -75,7 +75,12 @@ fn main() -> anyhow::Result<()> {
     })?;
     let wasm = std::fs::read(tidegate_e2e::host::plugin()?)?;
     let plugin = runtime.load(&wasm)?;
-    eprintln!("{:?}", runtime.facts());
+    let tells = if runtime.facts().pagemap_scan {
+        "tells"
+    } else {
+        "does not tell"
+    };
+    eprintln!("the kernel {tells} which pages were written");
     let length = Duration::from_secs(arguments.seconds);
     let mut samples = samples::fixtures(&arguments.fixtures)?;
     let smallest = samples.first().context("no fixtures")?;
