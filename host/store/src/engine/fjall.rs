@@ -237,7 +237,6 @@ impl Engine for Fjall {
             .durability(Some(mode));
         for write in batch.into_writes() {
             let keyspace = find(&table, write.keyspace)?;
-            keyspace.count(&write);
             match write.value {
                 Some(value) => writes.insert(&keyspace.handle, write.key, value),
                 None => writes.remove(&keyspace.handle, write.key),

@@ -3,18 +3,10 @@
 //! fjall notices a full memtable itself, and asks its workers to begin another one: once
 //! for each batch until they have come to it. While they merge, such wishes fill their
 //! queue, and a worker that then has to put a wish of its own there waits for itself for
-//! ever (fjall pull request 323). So fjall is told that no memtable is ever full, and what
-//! is written is counted here; a new memtable is one wish.
+//! ever (fjall pull request 323). So fjall is told that no memtable is ever full, and each
+//! is looked at here after a batch; a new memtable is one wish.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use byteview::ByteView;
-use fjall::KeyspaceCreateOptions;
-
-use super::super::Write;
-
-/// What fjall counts for an entry beside its key and value.
-const ENTRY_OVERHEAD: usize = 64;
+use fjall::{AbstractTree, KeyspaceCreateOptions};
 
 /// A size of a memtable that none has.
 const NEVER_FULL: u64 = u64::MAX;
@@ -22,11 +14,8 @@ const NEVER_FULL: u64 = u64::MAX;
 /// An open keyspace.
 pub(super) struct Open {
     pub(super) handle: fjall::Keyspace,
-    /// What its memtable may hold.
+    /// What its memtable may hold, what was read back from the journal included.
     memtable_max: u64,
-    /// What it holds. It begins with nothing at each opening, when what was read back from
-    /// the journal is in it already.
-    held: AtomicU64,
 }
 
 impl Open {
@@ -34,7 +23,6 @@ impl Open {
         Self {
             handle,
             memtable_max,
-            held: AtomicU64::new(0),
         }
     }
 
@@ -45,67 +33,79 @@ impl Open {
             .max_memtable_size(NEVER_FULL)
     }
 
-    /// Counts one write.
-    pub(super) fn count(&self, write: &Write) {
-        let value = write.value.as_ref().map_or(0, ByteView::len);
-        let bytes = write.key.len() + value + ENTRY_OVERHEAD;
-        self.held.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
     /// Begins a new memtable where this one is full, after a batch.
     pub(super) fn make_room(&self) {
-        if self.held.load(Ordering::Relaxed) >= self.memtable_max {
+        if self.handle.tree.active_memtable().size() >= self.memtable_max {
             self.begin_memtable();
         }
     }
 
     /// Begins a new memtable; the one before is flushed by a worker.
     pub(super) fn begin_memtable(&self) {
-        match self.handle.rotate_memtable() {
-            Ok(_) => self.held.store(0, Ordering::Relaxed),
+        if let Err(error) = self.handle.rotate_memtable() {
             // The batch stands, and the next one tries again.
-            Err(error) => tracing::warn!(
+            tracing::warn!(
                 keyspace = self.handle.name().as_ref() as &str,
                 error = &error as &dyn std::error::Error,
                 "could not begin a memtable"
-            ),
+            );
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::Keyspace;
 
     const MAX: u64 = 64 * 1024;
 
-    #[test]
-    fn a_memtable_is_flushed_once_it_is_full() {
-        let dir = tempfile::tempdir().unwrap();
-        let database = fjall::Database::builder(dir.path()).open().unwrap();
+    fn open(dir: &Path) -> (fjall::Database, Open) {
+        let database = fjall::Database::builder(dir).open().unwrap();
         let handle = database.keyspace("a", Open::options).unwrap();
-        let open = Open::new(handle, MAX);
-        let value = vec![7; 1024];
-        let mut full = 0;
-        for number in 0..100_u64 {
-            let write = Write {
-                keyspace: Keyspace::at(0),
-                key: number.to_be_bytes().into(),
-                value: Some(value.clone().into()),
-            };
-            open.handle.insert(write.key.clone(), &value).unwrap();
-            open.count(&write);
+        (database, Open::new(handle, MAX))
+    }
+
+    /// Writes as many KiB; how many memtables were begun meanwhile.
+    fn write(open: &Open, kib: u64) -> usize {
+        let mut begun = 0;
+        for number in 0..kib {
+            open.handle.insert(number.to_be_bytes(), [7; 1024]).unwrap();
             open.make_room();
-            full += usize::from(open.held.load(Ordering::Relaxed) == 0);
+            begun += usize::from(open.handle.tree.active_memtable().is_empty());
         }
-        assert_eq!(full, 1, "100 of 1,096 bytes each");
+        begun
+    }
+
+    #[track_caller]
+    fn wait_flushed(open: &Open) {
         let patience = Instant::now() + Duration::from_secs(20);
         while open.handle.table_count() == 0 {
             assert!(Instant::now() < patience, "nothing was flushed");
             std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_memtable_is_flushed_once_it_is_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_database, open) = open(dir.path());
+        assert_eq!(write(&open, 40), 0);
+        assert_eq!(write(&open, 40), 1);
+        wait_flushed(&open);
+    }
+
+    /// Else a host that is killed often reads more back at each start.
+    #[test]
+    fn what_was_read_back_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        for (kib, begun) in [(30, 0), (20, 0), (20, 1)] {
+            let (database, open) = open(dir.path());
+            assert_eq!(write(&open, kib), begun, "{kib}");
+            database.persist(fjall::PersistMode::SyncAll).unwrap();
         }
     }
 }
