@@ -62,7 +62,7 @@ pub(crate) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Give dead letters up for good: they can not be replayed any more
+    /// Give dead letters up: they are no work any more (their events can be replayed while kept)
     Discard {
         /// Which
         #[arg(required = true)]

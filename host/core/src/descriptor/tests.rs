@@ -46,6 +46,17 @@ fn parse(document: &Value) -> Result<Descriptor, Vec<String>> {
     })
 }
 
+/// What authors begin with.
+#[test]
+fn the_descriptor_of_the_sdks_example_is_good() {
+    let readme = include_str!("../../../../sdk/rust/README.md");
+    let (_, example) = readme.split_once("r#\"{").unwrap();
+    let (document, _) = example.split_once("\"#").unwrap();
+    let descriptor = Descriptor::parse(format!("{{{document}").as_bytes()).unwrap();
+    assert_eq!(descriptor.name().as_str(), "harbour");
+    assert!(descriptor.scheme().is_some());
+}
+
 #[test]
 fn a_whole_descriptor_is_read() {
     let descriptor = parse(&github()).unwrap();
