@@ -334,7 +334,7 @@ impl AlertDesk {
             Owner::Channel(name) => told.channels.contains_key(name),
             Owner::Connection(_) | Owner::Sink(_) => false,
         };
-        let backlogs = self.parts.claims.oldest_due_by_owner(Work::Alert);
+        let backlogs = self.parts.claims.backlogs(Work::Alert);
         let owners = backlogs.into_iter().map(|backlog| backlog.owner);
         owners.filter(|owner| !is_told(owner)).collect()
     }

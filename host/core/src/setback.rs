@@ -56,6 +56,7 @@ mod tests {
     fn check(class: FailureClass, message: &str, ends: &str) {
         let tried = Try {
             attempt: 1,
+            since: Timestamp::EPOCH,
             limited_since: None,
         };
         let (now, policy) = (Timestamp::from_secs(1_000), RetryPolicy::default());

@@ -124,6 +124,8 @@ pub struct FailedDelivery {
     pub connection: ConnectionId,
     /// Of which entity.
     pub entity: EntityRef,
+    /// When the change was committed.
+    pub since: Timestamp,
     /// The attempt that failed and what follows from it; none where an earlier change of
     /// the entity is still to be delivered and this one waits for it. Where that one has
     /// ended by the time of the commit, this one is due at once.

@@ -154,6 +154,8 @@ pub enum TaskState {
         attempt: u32,
         /// When.
         due: Timestamp,
+        /// When what it is about came up: its age counts from then.
+        since: Timestamp,
         /// Since when it has waited for a rate limit, where it does.
         limited_since: Option<Timestamp>,
     },
@@ -289,6 +291,8 @@ pub struct Again {
     pub attempt: u32,
     /// When.
     pub due: Timestamp,
+    /// When what it is about came up.
+    pub since: Timestamp,
     /// Since when it has waited for a rate limit, where it does.
     pub limited_since: Option<Timestamp>,
     /// The delay that was asked for, where the policy granted less.
@@ -300,6 +304,8 @@ pub struct Again {
 pub struct Try {
     /// Its number, from 1.
     pub attempt: u32,
+    /// When what the task is about came up.
+    pub since: Timestamp,
     /// Since when the task has waited for a rate limit, where it does.
     pub limited_since: Option<Timestamp>,
 }
@@ -349,6 +355,7 @@ fn scheduled(
         Some(due) => Next::Again(Again {
             attempt: tried.attempt.saturating_add(1),
             due,
+            since: tried.since,
             limited_since: None,
             cut: None,
         }),
@@ -383,6 +390,7 @@ fn asked_for(
     Next::Again(Again {
         attempt: tried.attempt.saturating_add(1),
         due: now.plus(asked.min(policy.delay_max)),
+        since: tried.since,
         limited_since: None,
         cut: (asked > policy.delay_max).then_some(asked),
     })
@@ -411,6 +419,7 @@ fn limited(
     Next::Again(Again {
         attempt: tried.attempt,
         due: due.min(ends),
+        since: tried.since,
         limited_since: Some(since),
         cut: delay.filter(|_| due > ends),
     })

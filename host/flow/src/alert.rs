@@ -237,6 +237,7 @@ fn notice_task(claimed: &Claimed) -> Result<(&ChannelName, &Notice, Try), SendEr
             TaskKind::Alert { channel, notice },
             TaskState::Scheduled {
                 attempt,
+                since,
                 limited_since,
                 ..
             },
@@ -245,6 +246,7 @@ fn notice_task(claimed: &Claimed) -> Result<(&ChannelName, &Notice, Try), SendEr
             notice,
             Try {
                 attempt: *attempt,
+                since: *since,
                 limited_since: *limited_since,
             },
         )),

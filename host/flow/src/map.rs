@@ -161,6 +161,7 @@ fn map_task(claimed: &Claimed) -> Result<MapTask<'_>, MapError> {
             },
             TaskState::Scheduled {
                 attempt,
+                since,
                 limited_since,
                 ..
             },
@@ -170,6 +171,7 @@ fn map_task(claimed: &Claimed) -> Result<MapTask<'_>, MapError> {
             *with,
             Try {
                 attempt: *attempt,
+                since: *since,
                 limited_since: *limited_since,
             },
         )),

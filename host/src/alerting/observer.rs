@@ -10,12 +10,12 @@ use tidegate_core::alerting::{
     Backlog, DeadLetters, Observed, PausedConnection, SinkTrouble, UnreadableSink,
 };
 use tidegate_core::errors::chain;
-use tidegate_core::ids::TaskId;
+use tidegate_core::ids::{EventId, TaskId};
 use tidegate_core::limits::{ALERT_EXCERPT_BYTES_MAX, cut_text};
 use tidegate_core::ports::{Observer, ReadError};
 use tidegate_core::sink::{SinkStanding, SinkState};
 use tidegate_core::task::{Owner, TaskState, Work};
-use tidegate_store::{Claims, Reader};
+use tidegate_store::{Claims, Reader, last_failure};
 
 use super::AlertParts;
 use crate::gate::{Gate, GateState};
@@ -25,6 +25,9 @@ use crate::sinks::oldest_after;
 /// Most letters that one look reads; a letter holds its event. What is left has no excerpt
 /// until the next look.
 const LETTERS_READ_MAX: usize = 64;
+
+/// Most backlogs of which one look reads the last failure.
+const BACKLOGS_READ_MAX: usize = 64;
 
 /// Looks at the host.
 #[derive(Debug)]
@@ -86,17 +89,47 @@ impl HostObserver {
         }
     }
 
-    /// What is due, and the sinks of which that cannot be read: they are worth an alert, and
+    /// As [`Self::last_failure`], of the few oldest backlogs: they are those that are told.
+    fn last_failure_among_oldest(&self, place: usize, backlog: &tidegate_store::Backlog) -> String {
+        if place < BACKLOGS_READ_MAX {
+            self.last_failure(backlog)
+        } else {
+            String::new()
+        }
+    }
+
+    /// The last failure of what is next of a backlog; empty where it has not been tried, or
+    /// cannot be read.
+    fn last_failure(&self, backlog: &tidegate_store::Backlog) -> String {
+        let failure = match &backlog.owner {
+            Owner::Connection(_) => {
+                let event = EventId::new(backlog.next.get());
+                let progress = self.reader.progress(event).ok().flatten();
+                progress.and_then(|progress| last_failure(progress.attempts))
+            }
+            Owner::Sink(sink) => self.reader.last_failure_of_sink(sink).ok().flatten(),
+            // Its letters say so once it has given up; until then the channel is slow.
+            Owner::Channel(_) => None,
+        };
+        failure.unwrap_or_default()
+    }
+
+    /// What is open, and the sinks of which that cannot be read: they are worth an alert, and
     /// must not keep the others from theirs.
     fn backlog(&self, sinks: &[SinkStanding]) -> (Vec<Backlog>, Vec<UnreadableSink>) {
         let works = [Work::Map, Work::Partner, Work::Deliver, Work::Alert];
-        let queued = works
+        let mut queued = works
             .into_iter()
-            .flat_map(|work| self.claims.oldest_due_by_owner(work));
+            .flat_map(|work| self.claims.backlogs(work))
+            .collect::<Vec<_>>();
+        queued.sort_unstable_by_key(|backlog| backlog.oldest);
         let mut all: Vec<Backlog> = queued
-            .map(|backlog| Backlog {
+            .into_iter()
+            .enumerate()
+            .map(|(place, backlog)| Backlog {
+                excerpt: self.last_failure_among_oldest(place, &backlog),
                 owner: backlog.owner,
-                oldest: backlog.oldest_due,
+                oldest: backlog.oldest,
                 open: backlog.open,
             })
             .collect();
@@ -126,6 +159,7 @@ impl HostObserver {
                         owner,
                         oldest,
                         open: after,
+                        excerpt: String::new(),
                     }),
                 }
             }
@@ -171,9 +205,15 @@ const fn is_paused(standing: &SinkStanding) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tidegate_core::change::Change;
+    use tidegate_core::failure::{Failure, FailureClass};
+    use tidegate_core::ids::SinkName;
     use tidegate_core::policy::AlertPolicy;
-    use tidegate_core::ports::Clock as _;
-    use tidegate_core::sink::SinkStart;
+    use tidegate_core::ports::{ChangeLog as _, Clock as _, Journal as _};
+    use tidegate_core::sink::{FailedDelivery, SinkAdvance, SinkFilter, SinkStart};
+    use tidegate_core::task::{Again, Attempt, Next};
     use tidegate_store::Submission;
 
     use super::*;
@@ -206,5 +246,78 @@ mod tests {
         let findings = observed.findings(&AlertPolicy::default(), SystemClock.now());
         let subjects: Vec<_> = findings.iter().map(|one| &*one.key.subject).collect();
         assert_eq!(subjects, ["tide/acme partner-data", "sink app"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_that_waits_for_its_next_attempt_is_as_old_as_it_is() {
+        let bed = Bed::new();
+        let sink: SinkName = "app".parse().unwrap();
+        let standing = bed.reader.new_sink(sink.clone(), SinkStart::Now);
+        let put = Submission::PutSink {
+            standing: Box::new(standing.clone()),
+            audit: None,
+        };
+        bed.journal.submit(put).await.unwrap();
+        bed.change("1").await;
+        let page = bed
+            .reader
+            .page(standing.cursor, &SinkFilter::default(), 1)
+            .unwrap();
+        let [change] = page.changes.as_slice() else {
+            panic!("{page:?}")
+        };
+        let advance = given_up_for_an_hour(
+            change,
+            SinkStanding {
+                cursor: change.seq,
+                ..standing
+            },
+        );
+        bed.journal.advance(advance).await.unwrap();
+        let desk = bed.alerts();
+        let observed = desk.observer.observe().unwrap();
+        let [backlog] = observed.backlog.as_slice() else {
+            panic!("{observed:?}")
+        };
+        assert_eq!(backlog.oldest, change.committed);
+        let policy = AlertPolicy::default();
+        let late = change.committed.plus(policy.backlog_age);
+        let findings = observed.findings(&policy, late);
+        let [finding] = findings.as_slice() else {
+            panic!("{findings:?}")
+        };
+        assert_eq!(finding.key.rule.code(), "backlog-age");
+        assert_eq!(finding.excerpt, "connection refused");
+    }
+
+    fn given_up_for_an_hour(change: &Change, standing: SinkStanding) -> SinkAdvance {
+        let failure = Failure::new(FailureClass::TRANSIENT, "connection refused");
+        let attempt = Attempt {
+            number: 1,
+            started: change.committed,
+            took: Duration::ZERO,
+            plugin: None,
+            settings: None,
+            failure: Some(failure),
+            stderr: String::new(),
+        };
+        let again = Again {
+            attempt: 2,
+            due: change.committed.plus(Duration::from_hours(1)),
+            since: change.committed,
+            limited_since: None,
+            cut: None,
+        };
+        let failed = FailedDelivery {
+            seq: change.seq,
+            connection: change.connection.clone(),
+            entity: change.change.entity.clone(),
+            since: change.committed,
+            tried: Some((attempt, Next::Again(again))),
+        };
+        SinkAdvance {
+            standing,
+            failed: vec![failed],
+        }
     }
 }

@@ -97,8 +97,16 @@ fn row(sink: &Value, now: Timestamp) -> [Cell; 9] {
         Cell::number(number(sink, "/deliveries")),
         Cell::number(number(sink, "/dead")),
         Cell::number(text(sink, "/cursor")),
-        Cell::text(text(sink, "/reason")),
+        Cell::text(reason(sink)),
     ]
+}
+
+/// Why it does not run; of one that runs, why some of it waits.
+fn reason(sink: &Value) -> String {
+    let why = ["/problem", "/reason", "/last_failure"].map(|pointer| text(sink, pointer));
+    why.into_iter()
+        .find(|why| !why.is_empty())
+        .unwrap_or_default()
 }
 
 fn switch(

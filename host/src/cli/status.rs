@@ -73,9 +73,13 @@ fn write(status: &Value, now: Timestamp, output: &mut Output) -> Result<(), CliE
     );
     for sink in list(status, "/sinks") {
         let state = text(sink, "/state");
-        if state != "running" {
+        if state != "running" || number(sink, "/deliveries") > 0 {
             let words = sink_text(sink, &state, now);
-            facts.add_cell("sink", Cell::text(words).tone(tone(&state)));
+            let tone = match &*state {
+                "running" => Tone::Attention,
+                _ => tone(&state),
+            };
+            facts.add_cell("sink", Cell::text(words).tone(tone));
         }
     }
     for replay in list(status, "/replays") {
@@ -156,10 +160,18 @@ fn dead_text(dead: &Value, now: Timestamp) -> String {
     )
 }
 
+/// What failed and is to be given again is behind as well, wherever the cursor is.
 fn sink_text(sink: &Value, state: &str, now: Timestamp) -> String {
-    let (name, reason) = (text(sink, "/name"), text(sink, "/reason"));
-    let (since, backlog) = (age(sink, "/since", now), number(sink, "/backlog"));
-    format!("{name} is {state} since {since}, {backlog} behind: {reason}")
+    let name = text(sink, "/name");
+    let open = number(sink, "/deliveries");
+    if state == "running" {
+        let (oldest, why) = (age(sink, "/oldest_at", now), text(sink, "/last_failure"));
+        let changes = counted(open, "change");
+        return format!("{name} is to be given {changes} again, the oldest from {oldest}: {why}");
+    }
+    let (since, behind) = (age(sink, "/since", now), number(sink, "/backlog") + open);
+    let reason = text(sink, "/reason");
+    format!("{name} is {state} since {since}, {behind} behind: {reason}")
 }
 
 fn replay_text(replay: &Value) -> String {

@@ -5,8 +5,10 @@ use std::fmt::Display;
 use super::error::CliError;
 use super::output::{Output, Tone, plain};
 
-/// Widest cell, in characters; a longer one is cut visibly.
+/// Widest cell that others stand behind, in characters; a longer one is cut visibly.
 const CELL_CHARS_MAX: usize = 72;
+/// Longest cell that nothing stands behind: a reason or a command is worth its words.
+const LAST_CHARS_MAX: usize = 400;
 
 /// A cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ impl Cell {
     /// A text.
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         Self {
-            text: cut(&plain(text.as_ref())),
+            text: cut(&plain(text.as_ref()), LAST_CHARS_MAX),
             tone: Tone::Plain,
             right: false,
         }
@@ -44,8 +46,8 @@ impl Cell {
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(CELL_CHARS_MAX - 1) {
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max - 1) {
         Some((at, last)) if text.len() > at + last.len_utf8() => {
             format!("{}…", text.get(..at).unwrap_or_default())
         }
@@ -69,7 +71,12 @@ impl Table {
         }
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+    pub(super) fn row<const N: usize>(&mut self, mut cells: [Cell; N]) {
+        if let Some((_, before)) = cells.split_last_mut() {
+            for cell in before {
+                cell.text = cut(&cell.text, CELL_CHARS_MAX);
+            }
+        }
         self.rows.push(cells.into());
     }
 
@@ -210,12 +217,14 @@ mod tests {
     #[test]
     fn long_and_hostile_cells_are_tamed() {
         assert_eq!(Cell::text("a\nb").text, "a\u{fffd}b");
-        let long = Cell::text("ä".repeat(200));
-        assert_eq!(
-            (long.width(), long.text.chars().last()),
-            (CELL_CHARS_MAX, Some('…'))
-        );
-        let exact = "x".repeat(CELL_CHARS_MAX);
+        let mut table = Table::new(["A", "B"]);
+        table.row([Cell::text("ä".repeat(500)), Cell::text("ö".repeat(500))]);
+        let widths = table.rows[0]
+            .iter()
+            .map(|cell| (cell.width(), cell.text.chars().last()));
+        let expect = [(CELL_CHARS_MAX, Some('…')), (LAST_CHARS_MAX, Some('…'))];
+        assert_eq!(widths.collect::<Vec<_>>(), expect);
+        let exact = "x".repeat(LAST_CHARS_MAX);
         assert_eq!(Cell::text(&exact).text, exact);
     }
 }

@@ -161,6 +161,7 @@ fn a_host_with_problems_is_a_no() {
             "events":{"total":9,"pending":2,"waiting":0,"dead":1,"oldest_pending_at":"2026-01-01T23:59:58Z"},
             "dead_letters":[{"cause":"partner-data","count":1,"oldest_at":"2026-01-01T23:00:00Z"}],
             "sinks":[{"name":"app","state":"running"},
+              {"name":"log","state":"running","deliveries":2,"oldest_at":"2026-01-01T22:00:00Z","last_failure":"connection refused"},
               {"name":"crm","state":"failing","reason":"503","since":"2026-01-01T23:59:00Z","backlog":7}],
             "replays":[{"id":"rpl_0000000000000001","total":9,"queued":3,"passed":1}],
             "alerts":[{"summary":"1 dead letter of github/acme","since":"2026-01-01T23:00:00Z"}],
@@ -178,6 +179,7 @@ operator  127.0.0.1:8081
 events    9 kept, 2 pending (oldest 2s ago), 0 waiting
           1 dead letter, oldest 1h ago: tidegate dead-letters --cause partner-data
 changes   newest 12
+sink      log is to be given 2 changes again, the oldest from 2h ago: connection refused
 sink      crm is failing since 1m ago, 7 behind: 503
 replay    rpl_0000000000000001 runs: 4 of 9
 alert     1 dead letter of github/acme (since 1h ago)

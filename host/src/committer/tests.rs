@@ -69,6 +69,7 @@ fn completion(data_bytes: usize) -> Completion {
             state: TaskState::Scheduled {
                 attempt: 1,
                 due: Timestamp::EPOCH,
+                since: Timestamp::EPOCH,
                 limited_since: None,
             },
         },

@@ -25,12 +25,12 @@ struct OfWork {
     work: &'static str,
 }
 
-/// Dead letters, alerts, and how long work has been due.
+/// Dead letters, alerts, and how old the open work is.
 #[derive(Debug, Default)]
 pub(super) struct OpenMetrics {
     dead: Family<Cause, Gauge>,
     alerts: Family<Rule, Gauge>,
-    overdue: Family<OfWork, Gauge>,
+    ages: Family<OfWork, Gauge>,
     unreadable: Gauge,
 }
 
@@ -39,7 +39,7 @@ impl OpenMetrics {
     pub(super) fn register(&self, r: &mut Registry) {
         r.register("dead_letters", "Dead letters by cause", self.dead.clone());
         r.register("alerts", "Alerts that stand, by rule", self.alerts.clone());
-        r.register_with_unit("oldest_due", "How long the longest due task of each kind of work has been due", Unit::Seconds, self.overdue.clone());
+        r.register_with_unit("oldest_open", "Age of the oldest open task of each kind of work, from when its event or change came", Unit::Seconds, self.ages.clone());
         r.register("unreadable_rows", "Rows of the store that could not be read and were set aside", self.unreadable.clone());
     }
 
@@ -56,11 +56,9 @@ impl OpenMetrics {
             let rule = rule.code();
             self.alerts.get_or_create(&Rule { rule }).set(count);
         }
-        for (work, due) in &sample.due {
-            let age = due.map_or(0, |due| sample.now.since(due).as_secs());
-            self.overdue
-                .get_or_create(&OfWork { work })
-                .set(signed(age));
+        for (work, oldest) in &sample.oldest {
+            let age = oldest.map_or(0, |oldest| sample.now.since(oldest).as_secs());
+            self.ages.get_or_create(&OfWork { work }).set(signed(age));
         }
         self.unreadable.set(signed(sample.counts.unreadable));
     }

@@ -39,8 +39,8 @@ pub(crate) struct Sample {
     pub(crate) sinks: Vec<SinkView>,
     /// The alerts that stand.
     pub(crate) alerts: Vec<AlertRecord>,
-    /// When the longest due task of each kind of work became due.
-    pub(crate) due: Vec<(&'static str, Option<Timestamp>)>,
+    /// When what the oldest open task of each kind of work is about came up.
+    pub(crate) oldest: Vec<(&'static str, Option<Timestamp>)>,
     /// When it is.
     pub(crate) now: Timestamp,
 }
@@ -49,8 +49,8 @@ impl Sample {
     /// Reads all of it. Waits for the disk.
     pub(crate) fn take(host: &Host) -> Result<Self, ReadError> {
         let oldest = |work| {
-            let backlogs = host.claims.oldest_due_by_owner(work).into_iter();
-            backlogs.map(|backlog| backlog.oldest_due).min()
+            let backlogs = host.claims.backlogs(work).into_iter();
+            backlogs.map(|backlog| backlog.oldest).min()
         };
         Ok(Self {
             counts: host.reader.counts(),
@@ -61,7 +61,7 @@ impl Sample {
             dead: host.reader.dead_counts(),
             sinks: host.sinks.standings()?,
             alerts: host.reader.alerts()?,
-            due: WORKS.map(|(work, word)| (word, oldest(work))).to_vec(),
+            oldest: WORKS.map(|(work, word)| (word, oldest(work))).to_vec(),
             now: SystemClock.now(),
         })
     }

@@ -27,8 +27,10 @@ pub(crate) struct SinkView {
     pub(crate) filter: SinkFilter,
     /// How many changes are after its cursor, those that it does not take included.
     pub(crate) backlog: u64,
-    /// When the oldest that it is still to be given was committed or is due.
+    /// When the oldest that it is still to be given was committed.
     pub(crate) oldest: Option<Timestamp>,
+    /// Why one of those that it is still to be given did not go through, where one did not.
+    pub(crate) last_failure: Option<String>,
     /// Changes that became tasks, waiting ones included.
     pub(crate) open_deliveries: u64,
     /// Its dead letters.
@@ -59,7 +61,7 @@ pub(super) fn views(
     known: BTreeMap<SinkName, Known>,
 ) -> Result<Vec<SinkView>, ReadError> {
     let dead = parts.reader.dead_counts();
-    let queued = parts.claims.oldest_due_by_owner(Work::Deliver);
+    let queued = parts.claims.backlogs(Work::Deliver);
     let views = known.into_iter().map(|(name, known)| {
         let mut look = Look {
             reader: &parts.reader,
@@ -70,7 +72,7 @@ pub(super) fn views(
         let after = look.oldest_after(&standing);
         let owner = Owner::Sink(name.clone());
         let due = queued.iter().find(|backlog| backlog.owner == owner);
-        let due = due.map(|backlog| backlog.oldest_due);
+        let due = due.map(|backlog| backlog.oldest);
         let of_sink = dead.iter().filter(|letters| letters.owner == owner);
         Ok(SinkView {
             kind: known.config.kind.code(),
@@ -82,6 +84,7 @@ pub(super) fn views(
                 .get()
                 .saturating_sub(standing.cursor.get()),
             oldest: [after, due].into_iter().flatten().min(),
+            last_failure: look.last_failure(&name, !open.is_empty()),
             open_deliveries: open.values().sum::<usize>() as u64,
             dead: of_sink.map(|letters| letters.count).sum(),
             unreadable: look.trouble.is_some(),
@@ -108,6 +111,11 @@ impl Look<'_> {
     fn standing(&mut self, name: &SinkName, start: SinkStart) -> SinkStanding {
         let stored = self.read(self.reader.sink(name)).flatten();
         stored.unwrap_or_else(|| self.reader.new_sink(name.clone(), start))
+    }
+
+    fn last_failure(&mut self, name: &SinkName, has_open: bool) -> Option<String> {
+        has_open.then_some(())?;
+        self.read(self.reader.last_failure_of_sink(name)).flatten()
     }
 
     fn oldest_after(&mut self, standing: &SinkStanding) -> Option<Timestamp> {

@@ -6,7 +6,7 @@
 //! | `events-N` | event number | [`Event`](tidegate_core::event::Event) |
 //! | `progress-N` | event number | its progress; absent while fresh |
 //! | `keys-N` | event key: a keyed 128-bit hash | first event with it, digest of its body |
-//! | `queue` | work, owner, due, task number | what a scheduled task is |
+//! | `queue` | work, owner, due, task number, since when | what a scheduled task is |
 //! | `unreadable` | keyspace, its key | a row of it that could not be read |
 //! | `waiting` | `f` task number, or `p` connection | a waiting fetch; the one waiting poll |
 //! | | `c` connection, task number | a task of a paused connection |

@@ -42,7 +42,7 @@ pub use queue::{Backlog, Claims};
 pub use read::{
     AuditPage, ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter,
     EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Matching, OpenDeliveries,
-    OpenDelivery, Reader, ReplayPage,
+    OpenDelivery, Reader, ReplayPage, last_failure,
 };
 pub use sealed::{SealedEvent, Sealer};
 pub use view::Fault;

@@ -25,7 +25,7 @@ use crate::view::{Fault, Published, View};
 
 /// The disk format of this version. A change of layout raises it, and one of records that
 /// are not read in their older form, too.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Its key in `meta`.
 const FORMAT_KEY: &[u8] = b"format";
 /// The key in `meta` of what event keys are hashed with. Never changed.

@@ -25,6 +25,7 @@ use tidegate_core::time::Timestamp;
 use crate::keys::{LaneKey, QueueKey};
 use crate::view::{Fault, Published, View};
 
+mod ages;
 mod lane;
 mod lanes;
 mod torn;
@@ -45,8 +46,10 @@ pub struct Claims {
 pub struct Backlog {
     /// Whose.
     pub owner: Owner,
-    /// When the first of them was or will be due.
-    pub oldest_due: Timestamp,
+    /// When what the oldest of them is about came up, give or take a few seconds.
+    pub oldest: Timestamp,
+    /// The one whose turn is next, or one that runs.
+    pub next: TaskId,
     /// How many there are, those that run and those that are not due yet included.
     pub open: u64,
 }
@@ -138,13 +141,13 @@ impl Claims {
 
     /// What each owner has open, in no order. An owner whose hash meets another's is
     /// counted with it. Looks at every owner: for now and then.
-    pub fn oldest_due_by_owner(&self, work: Work) -> Vec<Backlog> {
+    pub fn backlogs(&self, work: Work) -> Vec<Backlog> {
         self.lock().backlogs(work)
     }
 
-    /// Since when the longest due task has been due, claimed or not.
-    pub(crate) fn oldest_due(&self) -> Option<Timestamp> {
-        self.lock().oldest_due()
+    /// When what the oldest open task is about came up.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.lock().oldest()
     }
 
     /// Rows that could not be read and still stand in the queue.

@@ -47,7 +47,7 @@ pub use dead::DeadLetterPage;
 pub use entities::{EntityFilter, EntityKey, EntityPage};
 pub use events::{EventFilter, EventPage, EventRow, EventsFrom};
 pub use replays::{Matching, ReplayPage};
-pub use sinks::{OpenDeliveries, OpenDelivery};
+pub use sinks::{OpenDeliveries, OpenDelivery, last_failure};
 
 /// The read side of a store; clones share it.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ impl Reader {
             dead: tally.dead,
             unreadable: tally.unreadable,
             changes: tally.last_change,
-            oldest_open: self.claims.oldest_due(),
+            oldest_open: self.claims.oldest(),
             clashes: self.published.clashes(),
         }
     }

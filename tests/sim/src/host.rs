@@ -206,7 +206,7 @@ impl Observer for Host {
         let works = [Work::Map, Work::Deliver, Work::Alert];
         let backlog = works
             .into_iter()
-            .flat_map(|work| self.claims.oldest_due_by_owner(work));
+            .flat_map(|work| self.claims.backlogs(work));
         let paused = self
             .reader
             .paused()?
@@ -229,8 +229,9 @@ impl Observer for Host {
             backlog: backlog
                 .map(|of| Backlog {
                     owner: of.owner,
-                    oldest: of.oldest_due,
+                    oldest: of.oldest,
                     open: of.open,
+                    excerpt: String::new(),
                 })
                 .collect(),
             refusals: lock(&self.refusals).values().cloned().collect(),

@@ -19,7 +19,7 @@ const REFUSALS_KEPT: Duration = Duration::from_hours(1);
 pub struct Observed {
     /// Dead letters; several entries of one owner and cause are counted together.
     pub dead: Vec<DeadLetters>,
-    /// Work that is due.
+    /// Work that is open.
     pub backlog: Vec<Backlog>,
     /// Connections whose last requests did not verify.
     pub refusals: Vec<SignatureFailures>,
@@ -50,15 +50,18 @@ pub struct DeadLetters {
     pub excerpt: String,
 }
 
-/// Due work of one owner.
+/// Open work of one owner, whenever it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// Whose.
     pub owner: Owner,
-    /// Since when the longest due task has been due.
+    /// When what the oldest task is about came up: its event was received, its change
+    /// committed.
     pub oldest: Timestamp,
     /// How many are open.
     pub open: u64,
+    /// The last failure of one of them, where there was one.
+    pub excerpt: String,
 }
 
 /// Requests of one connection that did not verify, since the last one that did.

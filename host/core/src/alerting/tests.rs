@@ -86,10 +86,11 @@ fn each_rule_says_what_is_wrong_and_where_to_look() {
             owner: Owner::Sink("app".parse().unwrap()),
             oldest: at(0),
             open: 7,
+            excerpt: "503".into(),
         }],
         ..Observed::default()
     };
-    let expect = "Work of sink app has been due since 1970-01-01T00:00:00Z";
+    let expect = "Work of sink app has been open since 1970-01-01T00:00:00Z";
     check(&backlog, 300, "sink app", expect, "/sinks");
     assert_eq!(backlog.findings(&AlertPolicy::default(), at(299)), []);
     let sink = |state| Observed {

@@ -54,11 +54,11 @@ pub(super) fn backlog(backlog: &Backlog) -> Finding {
         Owner::Channel(_) => "/alerts".into(),
     };
     Finding {
-        summary: format!("Work of {subject} has been due since {oldest}"),
+        summary: format!("Work of {subject} has been open since {oldest}"),
         key: key(AlertRule::BacklogAge, subject),
         count: backlog.open,
         oldest: Some(oldest),
-        excerpt: String::new(),
+        excerpt: cut(&backlog.excerpt),
         link,
     }
 }

@@ -10,6 +10,7 @@ fn check(attempt: u32, limited_since: Option<i64>, class: FailureClass, expect: 
     let now = Timestamp::from_secs(1_000_000);
     let tried = Try {
         attempt,
+        since: Timestamp::EPOCH,
         limited_since: limited_since.map(Timestamp::from_secs),
     };
     let failure = Failure::new(class, "it broke");

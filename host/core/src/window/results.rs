@@ -93,6 +93,7 @@ impl Window {
         }
         let tried = Try {
             attempt: 1,
+            since: change.committed,
             limited_since: None,
         };
         let left = setback(Work::Deliver, tried, failure, by.now, by.retry, by.jitter);
@@ -145,6 +146,7 @@ impl Window {
                 seq,
                 connection: change.connection,
                 entity: change.change.entity,
+                since: change.committed,
                 tried,
             }));
         }

@@ -293,6 +293,7 @@ fn a_replayed_delivery_waits_for_what_is_on_its_way_and_is_looked_up() {
     let flying = window.next(at(0)).unwrap();
     let tried = Try {
         attempt: 1,
+        since: Timestamp::EPOCH,
         limited_since: None,
     };
     assert!(window.begin_task(&replayed, tried).is_none());

@@ -131,6 +131,7 @@ impl World {
                 state: TaskState::Scheduled {
                     attempt,
                     due: self.now(),
+                    since: self.now(),
                     limited_since: None,
                 },
             },

@@ -70,6 +70,7 @@ where
                 TaskKind::Deliver(delivery),
                 TaskState::Scheduled {
                     attempt,
+                    since,
                     limited_since,
                     ..
                 },
@@ -77,6 +78,7 @@ where
                 delivery.clone(),
                 Try {
                     attempt: *attempt,
+                    since: *since,
                     limited_since: *limited_since,
                 },
             )),

@@ -134,6 +134,7 @@ fn claim(attempt: u32) -> Claimed {
             state: TaskState::Scheduled {
                 attempt,
                 due: Timestamp::from_secs(99),
+                since: Timestamp::from_secs(98),
                 limited_since: None,
             },
         },

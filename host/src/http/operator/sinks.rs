@@ -107,6 +107,7 @@ pub(super) fn sink(sink: &SinkView) -> Value {
         "cause": why,
         "reason": reason,
         "problem": sink.problem,
+        "last_failure": sink.last_failure,
         "since": instant(since),
         "next_probe_at": instant(next),
         "cursor": standing.cursor.get().to_string(),

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tidegate_core::alert::AlertRecord;
 use tidegate_core::ports::{Clock as _, ReadError};
 use tidegate_core::replay::ReplayRun;
+use tidegate_core::task::Work;
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::Disk;
-use tidegate_store::{Counts, DeadCount, Reader};
+use tidegate_store::{Claims, Counts, DeadCount, Reader};
 
 use super::health::closed;
 use super::query::Query;
@@ -29,6 +30,23 @@ const LISTED_MAX: usize = 20;
 /// How far back refused requests are counted.
 const REFUSED_WITHIN: Duration = Duration::from_hours(1);
 
+/// What connections have open; deliveries and notices stand with their sinks and channels.
+struct Pending {
+    open: u64,
+    oldest: Option<Timestamp>,
+}
+
+impl Pending {
+    fn read(claims: &Claims) -> Self {
+        let works = [Work::Map, Work::Partner].into_iter();
+        let backlogs: Vec<_> = works.flat_map(|work| claims.backlogs(work)).collect();
+        Self {
+            open: backlogs.iter().map(|backlog| backlog.open).sum(),
+            oldest: backlogs.iter().map(|backlog| backlog.oldest).min(),
+        }
+    }
+}
+
 /// The host's standing.
 pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
     Query::read(query.as_deref(), &[])?;
@@ -36,6 +54,7 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     let stored = api.read(move |reader| Stored::read(reader, &desk)).await?;
     let Stored { counts, disk, .. } = &stored;
     let host = &api.host;
+    let pending = Pending::read(&host.claims);
     let (facts, gate, rules) = (&host.facts, host.gate.state(), host.rules.load());
     let now = SystemClock.now();
     Ok(Json(json!({
@@ -56,10 +75,10 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
         "operator": { "listen": facts.operator.to_string() },
         "events": {
             "total": counts.events,
-            "pending": counts.scheduled,
+            "pending": pending.open,
             "waiting": counts.waiting,
             "dead": counts.dead,
-            "oldest_pending_at": instant(counts.oldest_open),
+            "oldest_pending_at": instant(pending.oldest),
         },
         "dead_letters": stored.dead_letters(),
         "sinks": stored.sinks.iter().map(sinks::sink).collect::<Vec<_>>(),

@@ -34,6 +34,7 @@ impl QueueEntry {
             state: TaskState::Scheduled {
                 attempt: self.attempt,
                 due: key.due,
+                since: key.since,
                 limited_since: self.limited_since,
             },
         }
@@ -183,6 +184,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) forced: bool,
     /// The coming attempt's number.
     pub(crate) attempt: u32,
+    pub(crate) since: Timestamp,
     pub(crate) limited_since: Option<Timestamp>,
     /// When it is due; none while it waits behind an earlier one.
     pub(crate) due: Option<Timestamp>,
@@ -193,6 +195,7 @@ impl Record for DeliveryRow {
         to.number(self.task.get());
         to.flag(self.forced);
         to.number(self.attempt.into());
+        self.since.write(to);
         to.optional(self.limited_since, |to, since| since.write(to));
         to.optional(self.due, |to, due| due.write(to));
     }
@@ -202,6 +205,7 @@ impl Record for DeliveryRow {
             task: TaskId::new(from.number()?),
             forced: from.flag()?,
             attempt: from.small()?,
+            since: Record::read(from)?,
             limited_since: from.optional(Record::read)?,
             due: from.optional(Record::read)?,
         })
@@ -214,11 +218,13 @@ impl Record for TaskState {
             Self::Scheduled {
                 attempt,
                 due,
+                since,
                 limited_since,
             } => {
                 to.byte(1);
                 to.number((*attempt).into());
                 due.write(to);
+                since.write(to);
                 to.optional(*limited_since, |to, since| since.write(to));
             }
             Self::Waiting { reason } => {
@@ -243,6 +249,7 @@ impl Record for TaskState {
             1 => Self::Scheduled {
                 attempt: from.small()?,
                 due: Record::read(from)?,
+                since: Record::read(from)?,
                 limited_since: from.optional(Timestamp::read)?,
             },
             2 => Self::Waiting {

@@ -104,13 +104,14 @@ proptest! {
     fn delivery_rows_lead_back(
         numbers: (u64, u32),
         forced: bool,
+        since in instant(),
         limited_since in option::of(instant()),
         due in option::of(instant()),
         attempts in vec(attempt(), 0..3),
     ) {
         let (task, attempt) = numbers;
         let task = TaskId::new(task);
-        check(&DeliveryRow { task, forced, attempt, limited_since, due });
+        check(&DeliveryRow { task, forced, attempt, since, limited_since, due });
         check(&Attempts(attempts));
     }
 

@@ -77,7 +77,7 @@ fn accept(draft: &mut Draft<'_>, event: SealedEvent) -> Accepted {
         connection: event.connection,
         with: None,
     };
-    let place = QueueKey::of(&kind, event.received, id.map_task());
+    let place = QueueKey::of(&kind, event.received, event.received, id.map_task());
     let entry = QueueEntry {
         kind,
         attempt: 1,

@@ -13,6 +13,7 @@ use tidegate_core::sink::{FailedDelivery, PauseCause, SinkAdvance, SinkStanding,
 use tidegate_core::task::{
     Again, Attempt, DeadCause, Delivery, Next, Task, TaskKind, TaskState, WaitReason,
 };
+use tidegate_core::time::Timestamp;
 
 use super::deliveries::Entry;
 use super::draft::Draft;
@@ -33,8 +34,8 @@ pub(super) fn stage(draft: &mut Draft<'_>, advance: SinkAdvance) -> Result<(), F
         return Ok(());
     }
     let fates = look_up(draft, &standing, failed)?;
-    for (delivery, fate) in fates {
-        follow(draft, delivery, fate);
+    for (delivery, since, fate) in fates {
+        follow(draft, delivery, since, fate);
     }
     draft.put(room, key, &moved(stored, standing));
     Ok(())
@@ -81,7 +82,7 @@ fn look_up(
     draft: &Draft<'_>,
     standing: &SinkStanding,
     failed: Vec<FailedDelivery>,
-) -> Result<Vec<(Delivery, Fate)>, Fault> {
+) -> Result<Vec<(Delivery, Timestamp, Fate)>, Fault> {
     let mut opened: HashSet<(ConnectionId, EntityRef)> = HashSet::new();
     let mut known = HashSet::new();
     let mut fates = Vec::with_capacity(failed.len());
@@ -90,6 +91,7 @@ fn look_up(
             seq,
             connection,
             entity,
+            since,
             tried,
         } = failed;
         let sink = standing.sink.clone();
@@ -110,7 +112,7 @@ fn look_up(
         if !matches!(fate, Fate::Park(..)) {
             opened.insert(named);
         }
-        fates.push((delivery, fate));
+        fates.push((delivery, since, fate));
     }
     Ok(fates)
 }
@@ -144,7 +146,7 @@ fn fate(
 }
 
 /// Nothing in here can fail.
-fn follow(draft: &mut Draft<'_>, delivery: Delivery, fate: Fate) {
+fn follow(draft: &mut Draft<'_>, delivery: Delivery, since: Timestamp, fate: Fate) {
     let task = draft.ledger.tally.next_task();
     match fate {
         Fate::Again(attempt, again) => {
@@ -152,6 +154,7 @@ fn follow(draft: &mut Draft<'_>, delivery: Delivery, fate: Fate) {
             let entry = Entry {
                 task,
                 attempt: again.attempt,
+                since,
                 limited_since: again.limited_since,
                 due: Some(again.due),
             };
@@ -161,6 +164,7 @@ fn follow(draft: &mut Draft<'_>, delivery: Delivery, fate: Fate) {
             let entry = Entry {
                 task,
                 attempt: 1,
+                since,
                 limited_since: None,
                 due: Some(draft.now),
             };
@@ -170,6 +174,7 @@ fn follow(draft: &mut Draft<'_>, delivery: Delivery, fate: Fate) {
             let mut entry = Entry {
                 task,
                 attempt: 1,
+                since,
                 limited_since: None,
                 due: None,
             };

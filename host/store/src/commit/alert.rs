@@ -7,7 +7,7 @@ use tidegate_core::task::{DeadCause, TaskKind};
 use super::complete::{Ended, odd_end};
 use super::draft::Draft;
 use super::letters::Verdict;
-use super::schedule::TICK;
+use super::schedule::{TICK, When};
 use crate::codec::QueueEntry;
 use crate::dead::Subject;
 use crate::keys;
@@ -52,8 +52,11 @@ pub(super) fn complete(draft: &mut Draft<'_>, ended: Ended, end: End) {
                 attempt: again.attempt,
                 limited_since: again.limited_since,
             };
-            let due = again.due.max(ended.key.due.plus(TICK));
-            draft.schedule(id, due, entry);
+            let when = When {
+                due: again.due.max(ended.key.due.plus(TICK)),
+                since: again.since,
+            };
+            draft.schedule(id, when, entry);
             return;
         }
         End::Park { cause, reason } => Verdict { cause, reason },

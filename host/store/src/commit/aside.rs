@@ -56,7 +56,7 @@ fn park(draft: &mut Draft<'_>, key: QueueKey, trouble: &str) -> bool {
         connection,
         with: None,
     };
-    if QueueKey::of(&kind, key.due, key.task) != key {
+    if QueueKey::of(&kind, key.due, key.since, key.task) != key {
         return false;
     }
     let reason = format!("its row in the queue cannot be read: {trouble}");
@@ -67,6 +67,7 @@ fn park(draft: &mut Draft<'_>, key: QueueKey, trouble: &str) -> bool {
             state: TaskState::Scheduled {
                 attempt: 1,
                 due: key.due,
+                since: key.since,
                 limited_since: None,
             },
         },

@@ -18,10 +18,10 @@ pub(super) struct Ended {
 /// Stages the end of an attempt, unless its task is not open any more.
 pub(super) fn stage(draft: &mut Draft<'_>, completion: Completion) -> Result<(), Fault> {
     let Completion { task, attempt, end } = completion;
-    let TaskState::Scheduled { due, .. } = &task.state else {
+    let TaskState::Scheduled { due, since, .. } = &task.state else {
         return Ok(());
     };
-    let key = QueueKey::of(&task.kind, *due, task.id);
+    let key = QueueKey::of(&task.kind, *due, *since, task.id);
     if !draft.is_queued(key)? {
         return Ok(());
     }

@@ -46,6 +46,7 @@ pub(super) fn stage(
             let entry = Entry {
                 task: id,
                 attempt: again.attempt,
+                since: again.since,
                 limited_since: again.limited_since,
                 due: Some(again.due.max(ended.key.due.plus(TICK))),
             };

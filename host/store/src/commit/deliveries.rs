@@ -11,6 +11,7 @@ use tidegate_core::task::{Delivery, TaskKind};
 use tidegate_core::time::Timestamp;
 
 use super::draft::Draft;
+use super::schedule::When;
 use crate::codec::{DeliveryRow, QueueEntry, Record};
 use crate::keys::{self, DeliveryHalf};
 use crate::view::Fault;
@@ -20,6 +21,8 @@ use crate::view::Fault;
 pub(super) struct Entry {
     pub(super) task: TaskId,
     pub(super) attempt: u32,
+    /// When its change was committed, or a person wanted it to go out again.
+    pub(super) since: Timestamp,
     pub(super) limited_since: Option<Timestamp>,
     /// When it is due; none where it waits.
     pub(super) due: Option<Timestamp>,
@@ -84,6 +87,7 @@ impl Draft<'_> {
         let Entry {
             task,
             attempt,
+            since,
             limited_since,
             due,
         } = entry;
@@ -95,12 +99,13 @@ impl Draft<'_> {
                 attempt,
                 limited_since,
             };
-            self.schedule(task, due, entry)
+            self.schedule(task, When { due, since }, entry)
         });
         let row = DeliveryRow {
             task,
             forced,
             attempt,
+            since,
             limited_since,
             due,
         };
@@ -126,6 +131,7 @@ impl Draft<'_> {
             task: self.ledger.tally.next_task(),
             forced: delivery.forced,
             attempt: 1,
+            since: self.now,
             limited_since: None,
             due: None,
         });
@@ -134,6 +140,7 @@ impl Draft<'_> {
             let entry = Entry {
                 task: row.task,
                 attempt: row.attempt,
+                since: row.since,
                 limited_since: row.limited_since,
                 due: Some(self.now),
             };
@@ -155,6 +162,7 @@ impl Draft<'_> {
             let entry = Entry {
                 task,
                 attempt: row.attempt,
+                since: row.since,
                 limited_since: row.limited_since,
                 due: Some(self.now),
             };
@@ -180,7 +188,11 @@ impl Draft<'_> {
                     match row.due {
                         Some(due) => {
                             let kind = TaskKind::Deliver(delivery.clone());
-                            self.unschedule(row.task, &kind, due);
+                            let when = When {
+                                due,
+                                since: row.since,
+                            };
+                            self.unschedule(row.task, &kind, when);
                         }
                         None => self.count_waiting(-1),
                     }

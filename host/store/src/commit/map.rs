@@ -267,7 +267,7 @@ impl Mapping {
             attempt: again.attempt,
             limited_since: again.limited_since,
         };
-        let key = QueueKey::of(&entry.kind, due, self.ended.task.id);
+        let key = QueueKey::of(&entry.kind, due, again.since, self.ended.task.id);
         draft.enqueue(key, entry);
         due
     }

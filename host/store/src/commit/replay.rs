@@ -217,6 +217,7 @@ fn deliver_again(
     let entry = Entry {
         task,
         attempt: 1,
+        since: draft.now,
         limited_since: None,
         due: (!behind).then_some(due),
     };

@@ -104,6 +104,9 @@ const fn work_code(work: Work) -> u8 {
 pub(crate) struct Place {
     pub(crate) due: Timestamp,
     pub(crate) task: TaskId,
+    /// When what the task is about came up. It stands in the key so that the age of a
+    /// lane is known without reading what is in it.
+    pub(crate) since: Timestamp,
 }
 
 /// A place in the queue.
@@ -112,34 +115,47 @@ pub(crate) struct QueueKey {
     pub(crate) lane: LaneKey,
     pub(crate) due: Timestamp,
     pub(crate) task: TaskId,
+    pub(crate) since: Timestamp,
 }
 
 impl QueueKey {
-    /// Where a task stands that is due then.
-    pub(crate) fn of(kind: &TaskKind, due: Timestamp, task: TaskId) -> Self {
-        let lane = LaneKey::of(kind);
-        Self { lane, due, task }
+    /// Where a task stands that is due then and about what came up at `since`.
+    pub(crate) fn of(kind: &TaskKind, due: Timestamp, since: Timestamp, task: TaskId) -> Self {
+        Self {
+            lane: LaneKey::of(kind),
+            due,
+            task,
+            since,
+        }
     }
 
     /// That place of a lane.
-    pub(crate) const fn at(lane: LaneKey, Place { due, task }: Place) -> Self {
-        Self { lane, due, task }
+    pub(crate) const fn at(lane: LaneKey, Place { due, task, since }: Place) -> Self {
+        Self {
+            lane,
+            due,
+            task,
+            since,
+        }
     }
 
     /// Where in its lane it is.
     pub(crate) const fn place(self) -> Place {
-        let Self { due, task, .. } = self;
-        Place { due, task }
+        let Self {
+            due, task, since, ..
+        } = self;
+        Place { due, task, since }
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 25] {
-        let shifted = self.due.as_micros().cast_unsigned() ^ (1 << 63);
-        let mut key = [0; 25];
+    pub(crate) fn to_bytes(self) -> [u8; 33] {
+        let mut key = [0; 33];
         let (lane, place) = key.split_at_mut(9);
-        let (due, task) = place.split_at_mut(8);
+        let (due, place) = place.split_at_mut(8);
+        let (task, since) = place.split_at_mut(8);
         lane.copy_from_slice(&self.lane.to_bytes());
-        due.copy_from_slice(&shifted.to_be_bytes());
+        due.copy_from_slice(&shifted(self.due).to_be_bytes());
         task.copy_from_slice(&self.task.get().to_be_bytes());
+        since.copy_from_slice(&shifted(self.since).to_be_bytes());
         key
     }
 
@@ -147,15 +163,25 @@ impl QueueKey {
         let (work, key) = key.split_first()?;
         let work = WORKS.into_iter().find(|one| work_code(*one) == *work)?;
         let (owner, place) = key.split_at_checked(8)?;
-        let (due, task) = place.split_at_checked(8)?;
+        let (due, place) = place.split_at_checked(8)?;
+        let (task, since) = place.split_at_checked(8)?;
         let owner = to_number(owner)?;
-        let shifted = to_number(due)? ^ (1 << 63);
         Some(Self {
             lane: LaneKey { work, owner },
-            due: Timestamp::from_micros(shifted.cast_signed()),
+            due: unshifted(to_number(due)?),
             task: TaskId::new(to_number(task)?),
+            since: unshifted(to_number(since)?),
         })
     }
+}
+
+/// An instant as a number that orders as instants do, the negative ones first.
+const fn shifted(instant: Timestamp) -> u64 {
+    instant.as_micros().cast_unsigned() ^ (1 << 63)
+}
+
+const fn unshifted(number: u64) -> Timestamp {
+    Timestamp::from_micros((number ^ (1 << 63)).cast_signed())
 }
 
 const WORKS: [Work; 4] = [Work::Map, Work::Partner, Work::Deliver, Work::Alert];
@@ -169,13 +195,14 @@ mod tests {
     proptest! {
         #[test]
         fn queue_keys_order_by_lane_and_then_instant(
-            a: (usize, u64, i64, u64),
-            b: (usize, u64, i64, u64),
+            a: (usize, u64, i64, u64, i64),
+            b: (usize, u64, i64, u64, i64),
         ) {
-            let key = |(work, owner, due, task): (usize, u64, i64, u64)| QueueKey {
+            let key = |(work, owner, due, task, since): (usize, u64, i64, u64, i64)| QueueKey {
                 lane: LaneKey { work: WORKS[work % WORKS.len()], owner },
                 due: Timestamp::from_micros(due),
                 task: TaskId::new(task),
+                since: Timestamp::from_micros(since),
             };
             let (a, b) = (key(a), key(b));
             prop_assert_eq!(a.to_bytes().cmp(&b.to_bytes()), a.cmp(&b));

@@ -12,6 +12,7 @@ use tidegate_core::ids::TaskId;
 use tidegate_core::task::{Owner, Task};
 use tidegate_core::time::Timestamp;
 
+use super::ages::Ages;
 use super::torn::{TornRow, TornRows};
 use super::turns::Stands;
 use crate::codec::{Corrupt, QueueEntry, Record};
@@ -26,6 +27,8 @@ pub(super) struct Lane {
     pub(super) stands: Stands,
     /// Its tasks on disk, the claimed ones included.
     pub(super) open: u64,
+    /// How old those are.
+    pub(super) ages: Ages,
     /// In boxes, so that a lane of one task is small.
     ready: BTreeMap<Place, Box<Task>>,
     horizon: Option<Place>,
@@ -42,6 +45,18 @@ pub(super) struct Refill<'a> {
 }
 
 impl Lane {
+    /// A task of it stands on disk.
+    pub(super) fn count(&mut self, place: Place) {
+        self.open += 1;
+        self.ages.begin(place.since);
+    }
+
+    /// It no longer does, or nobody can read it.
+    pub(super) fn discount(&mut self, place: Place) {
+        self.open = self.open.saturating_sub(1);
+        self.ages.end(place.since);
+    }
+
     /// How many tasks it has in memory.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
@@ -68,6 +83,12 @@ impl Lane {
     pub(super) fn first_due(&self) -> Option<Timestamp> {
         let ready = self.ready.first_key_value().map(|(place, _)| *place);
         ready.or(self.horizon).map(|place| place.due)
+    }
+
+    /// Its first unclaimed task.
+    pub(super) fn first_task(&self) -> Option<TaskId> {
+        let ready = self.ready.first_key_value().map(|(place, _)| *place);
+        ready.or(self.horizon).map(|place| place.task)
     }
 
     /// Takes in an unclaimed task. At most `bound` stay in memory, or one in place of
@@ -147,12 +168,14 @@ impl Lane {
                 Ok((place, task)) => drop(self.ready.insert(place, Box::new(task))),
                 Err(source) => {
                     let row = TornRow {
-                        key: bytes,
+                        key: bytes.clone(),
                         record,
                         source,
                     };
-                    if torn.note(queue, row) {
-                        self.open = self.open.saturating_sub(1);
+                    if torn.note(queue, row)
+                        && let Some(key) = QueueKey::from_bytes(&bytes)
+                    {
+                        self.discount(key.place());
                     }
                 }
             }

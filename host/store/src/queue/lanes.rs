@@ -86,7 +86,7 @@ impl Lanes {
     fn counts_beyond_horizon(&mut self, key: QueueKey) -> bool {
         let lane = self.lanes.get_mut(&key.lane);
         let beyond = lane.filter(|lane| lane.is_beyond_horizon(key.place()));
-        beyond.map(|lane| lane.open += 1).is_some()
+        beyond.map(|lane| lane.count(key.place())).is_some()
     }
 
     /// Whether nothing of any task is left here.
@@ -97,12 +97,12 @@ impl Lanes {
 
     /// A task has come into the queue.
     pub(super) fn begin(&mut self, key: QueueKey, task: Task) {
-        self.add(key, task, 1);
+        self.lanes.entry(key.lane).or_default().count(key.place());
+        self.add(key, task);
     }
 
-    fn add(&mut self, key: QueueKey, task: Task, opened: u64) {
+    fn add(&mut self, key: QueueKey, task: Task) {
         let lane = self.lanes.entry(key.lane).or_default();
-        lane.open += opened;
         self.tasks.add(lane, key, task);
         self.turns.of_mut(key.lane.work).settle(key.lane, lane);
     }
@@ -119,7 +119,9 @@ impl Lanes {
             return;
         };
         // A torn row was taken off the count when it was met.
-        lane.open = lane.open.saturating_sub(u64::from(!was_torn));
+        if !was_torn {
+            lane.discount(key.place());
+        }
         if held.is_none() && lane.end(key.place()) {
             self.tasks.ready = self.tasks.ready.saturating_sub(1);
         }
@@ -211,7 +213,7 @@ impl Lanes {
             let turns = self.turns.of_mut(held.key.lane.work);
             turns.resting.remove(&(until, task));
         }
-        self.add(held.key, held.task, 0);
+        self.add(held.key, held.task);
     }
 
     /// Gives a claim back from then on. Where too many rest, the first of them goes
@@ -257,30 +259,24 @@ impl Lanes {
         lane.first_due().into_iter().chain(rested).min()
     }
 
-    /// Since when the longest due task has been due, claimed or not.
-    pub(super) fn oldest_due(&self) -> Option<Timestamp> {
-        let claimed = self.tasks.claimed.values().map(|held| held.key.due);
-        let unclaimed = self.lanes.values().filter_map(Lane::first_due);
-        claimed.chain(unclaimed).min()
+    /// When what the oldest open task is about came up.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let of_lane = self.lanes.values().filter_map(|lane| lane.ages.oldest());
+        of_lane.min()
     }
 
     /// What each owner has open.
     pub(super) fn backlogs(&self, work: Work) -> Vec<Backlog> {
-        let mut oldest_claimed: HashMap<LaneKey, &Held> = HashMap::new();
-        for held in self.tasks.claimed.values() {
-            let oldest = oldest_claimed.entry(held.key.lane).or_insert(held);
-            if held.key < oldest.key {
-                *oldest = held;
-            }
-        }
+        let held = self.tasks.claimed.values();
+        let claimed: HashMap<LaneKey, &Held> = held.map(|held| (held.key.lane, held)).collect();
         let of_work = self.lanes.iter().filter(|(key, _)| key.work == work);
         let backlog = |(key, lane): (&LaneKey, &Lane)| {
-            let claimed = oldest_claimed.get(key);
-            let claimed_due = claimed.map(|held| held.key.due);
+            let held = claimed.get(key);
             let owner = lane.owner();
             Some(Backlog {
-                owner: owner.or_else(|| claimed.map(|held| held.task.kind.owner()))?,
-                oldest_due: claimed_due.into_iter().chain(lane.first_due()).min()?,
+                owner: owner.or_else(|| Some(held?.task.kind.owner()))?,
+                oldest: lane.ages.oldest()?,
+                next: lane.first_task().or_else(|| Some(held?.task.id))?,
                 open: lane.open,
             })
         };

@@ -102,6 +102,15 @@ impl Reader {
         Ok(found)
     }
 
+    /// Why the last of a sink's open deliveries that failed did so. Looks at the first few:
+    /// a sink that fails fails with all of them.
+    pub fn last_failure_of_sink(&self, sink: &SinkName) -> Result<Option<String>, ReadError> {
+        const LOOKED_AT: usize = 8;
+        let deliveries = self.deliveries(sink, LOOKED_AT)?.into_iter();
+        let attempts = deliveries.flat_map(|delivery| delivery.attempts);
+        Ok(last_failure(attempts))
+    }
+
     /// Every open delivery of a sink, without its attempts. One whose row is torn is not
     /// forced.
     pub(crate) fn open_keys(&self, sink: &SinkName) -> Result<Vec<Delivery>, ReadError> {
@@ -138,6 +147,17 @@ impl Reader {
         read.map_err(|fault| fault.reading(format!("deliveries of sink {sink}")))?;
         Ok(open)
     }
+}
+
+/// What the last of these attempts that failed says.
+pub fn last_failure(attempts: impl IntoIterator<Item = Attempt>) -> Option<String> {
+    let failed = attempts.into_iter().filter_map(|attempt| {
+        let failure = attempt.failure?;
+        Some((attempt.started, failure.message))
+    });
+    failed
+        .max_by_key(|(started, _)| *started)
+        .map(|(_, message)| message)
 }
 
 /// The open deliveries whose keys begin so; those whose row is torn without it.

@@ -149,8 +149,14 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
     store.accept(&["a"]);
     let task = store.claim_one();
     let due = store.now.plus(HOUR);
+    let received = store.now;
     store.complete(task, crate::bed::again(2, due, None));
     assert!(store.claim().is_empty());
+    let oldest = store.claims.backlogs(Work::Map)[0].oldest;
+    assert_eq!(
+        oldest, received,
+        "it is as old as before, whenever it is due"
+    );
     assert_eq!(store.claims.next_due(Work::Map), Some(due));
     store.pass(HOUR);
     let task = store.claim_one();
@@ -159,6 +165,7 @@ fn a_task_is_not_given_before_it_is_due(bed: &Bed) {
         TaskState::Scheduled {
             attempt: 2,
             due,
+            since: due.minus(HOUR),
             limited_since: None
         }
     );

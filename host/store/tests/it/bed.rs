@@ -250,6 +250,7 @@ impl Store {
             seq: change.seq,
             connection: change.connection.clone(),
             entity: change.change.entity.clone(),
+            since: change.committed,
             tried: next.map(|next| (attempt(self.now), next)),
         }
     }
@@ -296,6 +297,7 @@ pub(crate) fn later(attempt: u32, due: Timestamp, limited_since: Option<Timestam
     Again {
         attempt,
         due,
+        since: START,
         limited_since,
         cut: None,
     }

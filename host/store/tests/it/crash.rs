@@ -249,13 +249,13 @@ fn check_meta(key: &[u8], value: &[u8], expect: &str) {
 fn a_broken_or_newer_store_is_refused() {
     check_meta(
         b"format",
-        &3_u32.to_be_bytes(),
-        "format 3, and this host knows up to 2",
+        &4_u32.to_be_bytes(),
+        "format 4, and this host knows up to 3",
     );
     check_meta(
         b"format",
-        &1_u32.to_be_bytes(),
-        "format 1, and this host reads 2 only",
+        &2_u32.to_be_bytes(),
+        "format 2, and this host reads 3 only",
     );
     check_meta(b"format", &[], "record format of keyspace meta is corrupt");
     check_meta(

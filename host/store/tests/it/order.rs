@@ -137,6 +137,7 @@ impl World {
             seq: change.seq,
             connection: change.connection,
             entity: change.change.entity,
+            since: change.committed,
             tried: next.map(|next| (attempt(now), next)),
         };
         let stands = self.store.reader.sink(&sink).unwrap().unwrap();

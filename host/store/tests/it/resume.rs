@@ -59,6 +59,7 @@ fn an_attempt_that_ends_begins_the_row_of_stops_anew() {
     let again = Again {
         attempt: 2,
         due: START,
+        since: START,
         limited_since: None,
         cut: None,
     };
@@ -146,6 +147,6 @@ fn a_torn_row_of_an_event_that_is_torn_too_blocks_nothing() {
         (counts.unreadable, counts.dead, counts.scheduled),
         (1, 0, 1)
     );
-    assert_eq!(store.claims.oldest_due_by_owner(Work::Map)[0].open, 1);
+    assert_eq!(store.claims.backlogs(Work::Map)[0].open, 1);
     assert_eq!(open().claim_one().id, TaskId::new(2));
 }

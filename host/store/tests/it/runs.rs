@@ -160,6 +160,7 @@ fn a_letter_stays_while_its_sink_has_no_room() {
         seq: ChangeSeq::new(2 + number),
         connection: acme(),
         entity: entity(&format!("other-{number}")),
+        since: store.now,
         tried: Some((attempt(store.now), again.clone())),
     };
     let open = SINK_DELIVERIES_MAX as u64 - 1;

@@ -133,6 +133,7 @@ impl Model {
         };
         let tried = Try {
             attempt: 2,
+            since: Timestamp::EPOCH,
             limited_since: None,
         };
         if let Some(run) = self.window.begin_task(&delivery, tried) {

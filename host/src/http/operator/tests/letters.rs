@@ -203,6 +203,7 @@ async fn undelivered(world: &World) -> String {
         seq: change.seq,
         connection: change.connection,
         entity: change.change.entity,
+        since: change.committed,
         tried: Some((attempt, give_up)),
     };
     let put = Submission::PutSink {

@@ -255,10 +255,11 @@ pub(super) fn task() -> impl Strategy<Value = Task> {
         }),
     ];
     let state = prop_oneof![
-        (any::<u32>(), instant(), option::of(instant())).prop_map(
-            |(attempt, due, limited_since)| TaskState::Scheduled {
+        (any::<u32>(), instant(), instant(), option::of(instant())).prop_map(
+            |(attempt, due, since, limited_since)| TaskState::Scheduled {
                 attempt,
                 due,
+                since,
                 limited_since
             }
         ),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tidegate_core::ids::TaskId;
 use tidegate_core::task::{Owner, Task, TaskKind, Work};
 use tidegate_core::time::Timestamp;
 
-use super::{Bed, TIGHT, at, deliver, due_of, key_of, map, poll, scheduled};
+use super::{Bed, TIGHT, at, deliver, due_of, key_of, map, poll, scheduled, since_of};
 use crate::keys::LaneKey;
 
 #[derive(Clone, Copy, Debug)]
@@ -233,6 +234,24 @@ impl Model {
         }
     }
 
+    fn oldest_since(&self, owner: &Owner, work: Work) -> Option<Timestamp> {
+        let free = self.free.get(&LaneKey::of_owner(work, owner)).into_iter();
+        let free = free.flatten().map(|(_, task)| *task);
+        let held = self
+            .held
+            .iter()
+            .filter(|task| task.kind.work() == work && task.kind.owner() == *owner);
+        let resting = self
+            .resting
+            .iter()
+            .map(|(_, task)| task)
+            .filter(|task| task.kind.work() == work && task.kind.owner() == *owner);
+        let claimed = held.chain(resting).map(|task| task.id.get());
+        free.chain(claimed)
+            .map(|id| since_of(TaskId::new(id)))
+            .min()
+    }
+
     fn rest_few(&mut self) {
         let work = key_of(&self.resting.last().unwrap().1).lane.work;
         let of_work = |(_, task): &&(Timestamp, Task)| key_of(task).lane.work == work;
@@ -260,13 +279,17 @@ proptest! {
         }
         model.now = at(100_000);
         for work in [Work::Map, Work::Partner, Work::Deliver] {
-            let backlogs = model.bed.store.claims.oldest_due_by_owner(work);
+            let backlogs = model.bed.store.claims.backlogs(work);
             let counted: u64 = backlogs.iter().map(|backlog| backlog.open).sum();
             model.wake();
             let free = model.free.iter().filter(|(lane, _)| lane.work == work);
             let held = model.held.iter().filter(|task| task.kind.work() == work).count();
             let open = free.map(|(_, tasks)| tasks.len()).sum::<usize>() + held;
             prop_assert_eq!(counted, open as u64);
+            for backlog in backlogs {
+                let oldest = model.oldest_since(&backlog.owner, work).unwrap();
+                prop_assert!(backlog.oldest <= oldest && oldest.since(backlog.oldest).as_secs() <= 8);
+            }
             model.claim(work, usize::MAX);
         }
         prop_assert!(model.free.values().all(BTreeSet::is_empty));

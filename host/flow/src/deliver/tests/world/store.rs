@@ -107,6 +107,7 @@ impl Claims for World {
                     state: TaskState::Scheduled {
                         attempt: row.attempt,
                         due: Timestamp::from_secs(row.due),
+                        since: Timestamp::EPOCH,
                         limited_since: row.limited_since,
                     },
                 },
