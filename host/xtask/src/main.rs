@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 mod checks;
 mod delegate;
+mod fuzz;
 mod install;
 mod project;
 mod run;
@@ -43,6 +44,10 @@ usage: cargo xtask COMMAND
   sim sync-failure         let a sync fail; the host ends, and recovers without help
   sim reload               replace the plugin under load, 20 times
 
+  fuzz [TARGET ...] [--minutes N]
+                           coverage-guided fuzzing of what reads unverified bytes: headers,
+                           template, structured-fields; 5 min each
+
 bench and sim take further options: cargo xtask bench ingest --help";
 
 fn main() -> ExitCode {
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         ["run"] => run::run(run::Play::Fixtures),
         ["run", "--serve-only"] => run::run(run::Play::Nothing),
         ["test"] => checks::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", "map", rest @ ..] => delegate::bench_map(rest),
         [
             "bench",
