@@ -64,7 +64,7 @@ pub async fn ingest<J: Journal>(
     journal: &J,
     now: Timestamp,
 ) -> Result<Vec<Accepted>, IngestError> {
-    let verified = verify(raw, &door.scheme, &door.keys, now).map_err(IngestError::Refused)?;
+    let verified = verify(raw, &door.scheme, &door.keys, None, now).map_err(IngestError::Refused)?;
     let event = event(verified, &door.scheme, address);
     journal
         .accept(vec![event])
