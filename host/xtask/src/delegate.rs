@@ -27,10 +27,20 @@ pub(crate) fn sim(name: &str, options: &[&str]) -> Result<(), Problem> {
     become_binary("tidegate-e2e", &[&[name], options].concat())
 }
 
-/// `cargo xtask sim` with seeds, or with mutations: needs no other binary.
+/// `cargo xtask bench verify`.
+pub(crate) fn bench_verify(options: &[&str]) -> Result<(), Problem> {
+    eprintln!("xtask: building the bench");
+    become_own_binary("tidegate-bench-verify", options)
+}
+
+/// `cargo xtask sim` with seeds, or with mutations.
 pub(crate) fn simulation(options: &[&str]) -> Result<(), Problem> {
     eprintln!("xtask: building the simulation");
-    let name = "tidegate-sim";
+    become_own_binary("tidegate-sim", options)
+}
+
+/// Ends as a binary that needs no other.
+fn become_own_binary(name: &str, options: &[&str]) -> Result<(), Problem> {
     succeed(&mut cargo(["build", "--release", "--package", name]))?;
     let failed = command(release(name)).args(options).exec();
     Err(format!("could not start {name}: {failed}"))

@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
 
   bench ingest [--json]    requests per second, beside axum and axum with PostgreSQL
   bench map [--json]       microseconds per mapped event, native and sandboxed
+  bench verify [--json]    nanoseconds per verification, beside the bare primitive
   bench latency [--json]   from the 200 to the change being visible to a reader
   bench deliver [--json]   events accepted, mapped and delivered per second, beside axum
                            with an outbox in PostgreSQL; --kill kills the host meanwhile
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ["test"] => checks::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", "map", rest @ ..] => delegate::bench_map(rest),
+        ["bench", "verify", rest @ ..] => delegate::bench_verify(rest),
         [
             "bench",
             bench @ ("ingest" | "latency" | "deliver" | "isolation"),

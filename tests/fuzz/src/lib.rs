@@ -136,7 +136,7 @@ pub fn not_instrumented() -> ExitCode {
 /// Nobody has signed with the key, so it is refused; and why can be told.
 fn refused(lock: &Lock, raw: RawRequest) {
     let told = explain(&raw, &lock.scheme, &lock.keys, NOW);
-    let verdict = verify(raw, &lock.scheme, &lock.keys, NOW);
+    let verdict = verify(raw, &lock.scheme, &lock.keys, None, NOW);
     assert!(verdict.is_err(), "accepted: {verdict:?}, {told:?}");
 }
 
