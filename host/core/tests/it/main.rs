@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod algorithms;
 #[cfg(test)]
+mod builtins;
+#[cfg(test)]
 mod rfc9421;
 #[cfg(test)]
 mod signers;
