@@ -1,81 +1,18 @@
 //! Constructions with code of their own, signed by the partners' libraries where those sign.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::json;
 use tidegate_core::event::BodyAuthenticated;
-use tidegate_core::signature::{
-    FetchedKey, InvalidKey, KeySet, KeySource, KeySourceKind, RawRequest, Scheme, SchemeConfig,
-    Secret, verify,
-};
+use tidegate_core::signature::{FetchedKey, InvalidKey, RawRequest, SchemeConfig};
 use tidegate_core::time::Timestamp;
 
+use crate::bench::{Bench, LATER, NOW, config, set};
 use crate::signers::{CERTIFICATE, Signer, hmac_sha256, sha256_hex, token};
-use crate::signing::{request, scheme};
-
-const NOW: Timestamp = Timestamp::from_secs(1_795_536_000);
-
-/// Within the validity of the certificate.
-const LATER: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-fn config(values: &[(&str, &str)]) -> SchemeConfig {
-    values
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
-}
-
-/// A scheme with what it is asked with.
-struct Bench {
-    scheme: Scheme,
-    secrets: Vec<String>,
-    config: SchemeConfig,
-    fetched: Option<FetchedKey>,
-    now: Timestamp,
-}
-
-impl Bench {
-    fn new(document: &Value, secret: &str) -> Self {
-        Self {
-            scheme: scheme(document),
-            secrets: vec![secret.to_owned()],
-            config: SchemeConfig::EMPTY,
-            fetched: None,
-            now: NOW,
-        }
-    }
-
-    fn code(&self, raw: &RawRequest) -> &'static str {
-        let secrets = self.secrets.iter().map(|text| {
-            let text = text.as_bytes().to_vec();
-            Secret::new(text).unwrap()
-        });
-        let keys = KeySet::prepare_with(&self.scheme, secrets, &self.config).unwrap();
-        verify(
-            raw.clone(),
-            &self.scheme,
-            &keys,
-            self.fetched.as_ref(),
-            self.now,
-        )
-        .err()
-        .map_or("ok", |refusal| refusal.code())
-    }
-
-    #[track_caller]
-    fn check(&self, raw: &RawRequest, change: impl FnOnce(&mut RawRequest), expected: &str) {
-        let mut raw = raw.clone();
-        change(&mut raw);
-        assert_eq!(self.code(&raw), expected);
-    }
-}
-
-fn set(raw: &mut RawRequest, name: &str, value: &str) {
-    raw.headers.retain(|(found, _)| found != name);
-    raw.headers
-        .push((name.to_owned(), Bytes::from(value.to_owned())));
-}
+use crate::signing::request;
 
 /// Made by `signRequest` of `@contentful/node-apps-toolkit`.
 #[test]
@@ -309,125 +246,6 @@ fn paypal_signs_a_checksum_under_a_certificate() {
     unconfigured.check(&raw, |_| {}, "config_missing");
 }
 
-/// A message of SNS, signed with SHA-256.
-fn sns() -> RawRequest {
-    let content = "Message\nm\nMessageId\nid-1\nTimestamp\n2027-01-15T08:00:00.000Z\nTopicArn\narn\nType\nNotification\n";
-    let message = json!({
-        "Type": "Notification", "MessageId": "id-1", "Message": "m", "TopicArn": "arn",
-        "Timestamp": "2027-01-15T08:00:00.000Z", "SignatureVersion": "2",
-        "Signature": STANDARD.encode(Signer::RsaPkcs1Sha256.sign(content.as_bytes())),
-        "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/cert-1.pem",
-    });
-    request(&[], message.to_string().as_bytes())
-}
-
-#[test]
-fn a_certificate_that_was_fetched_counts_for_its_url_alone() {
-    let document = json!({
-        "algorithm": "special: aws-sns", "key": "X.509 from SigningCertURL",
-        "timestamp": {"in": "json", "pointer": "/Timestamp", "unit": "rfc3339", "tolerance_s": 3600},
-    });
-    let raw = sns();
-    let mut bench = Bench {
-        secrets: vec![],
-        now: LATER,
-        ..Bench::new(&document, "")
-    };
-    assert!(bench.scheme.fetches_keys());
-    bench.check(&raw, |_| {}, "key_not_fetched");
-    let source = bench.scheme.wanted_key(&raw).unwrap().unwrap();
-    assert_eq!(source.kind, KeySourceKind::Certificate);
-    let read = |source: &KeySource| FetchedKey::read(source, CERTIFICATE.as_bytes(), LATER);
-    bench.fetched = Some(read(&source).unwrap());
-    assert!(bench.fetched.as_ref().unwrap().not_after().is_some());
-    bench.check(&raw, |_| {}, "ok");
-    let elsewhere = KeySource {
-        url: "https://sns.eu-west-1.amazonaws.com/cert-2.pem".into(),
-        ..source.clone()
-    };
-    bench.fetched = Some(read(&elsewhere).unwrap());
-    bench.check(&raw, |_| {}, "key_not_fetched");
-    // Before it is valid, and what is no certificate.
-    let early = FetchedKey::read(&source, CERTIFICATE.as_bytes(), NOW);
-    assert_eq!(early.unwrap_err(), InvalidKey::NotNow);
-    assert!(FetchedKey::read(&source, b"<html>", LATER).is_err());
-    let huge = vec![b'-'; 65_537];
-    assert!(matches!(
-        FetchedKey::read(&source, &huge, LATER),
-        Err(InvalidKey::TooLong { .. })
-    ));
-}
-
-#[test]
-fn a_jwk_is_fetched_by_the_id_that_the_token_names() {
-    let document = json!({
-        "algorithm": "jwt ES256", "key": "JWK by kid", "max_age_s": 300,
-        "key_url": {
-            "url": "https://production.partner.example/key/get",
-            "post": r#"{"client_id":"{config:client_id}","key_id":"{kid}"}"#,
-        },
-        "signature": {"in": "header", "name": "x-verification"},
-        "body_hash": {"in": "claim", "name": "hash", "hash": "sha256", "encoding": "hex"},
-    });
-    let mut bench = Bench {
-        secrets: vec![],
-        ..Bench::new(&document, "")
-    };
-    let claims = json!({"iat": NOW.as_secs(), "hash": sha256_hex(b"x")}).to_string();
-    let signed = |header: &str| {
-        let token = token(header, &claims, |content| Signer::EcdsaFixed.sign(content));
-        request(&[("x-verification", token.as_bytes())], b"x")
-    };
-    let raw = signed(r#"{"alg":"ES256","kid":"k-1"}"#);
-    let source = bench.scheme.wanted_key(&raw).unwrap().unwrap();
-    let expected = r#"{"client_id":"c","key_id":"k-1"}"#;
-    assert_eq!(
-        source.body(&config(&[("client_id", "c")])).as_deref(),
-        Some(expected)
-    );
-    let point = Signer::EcdsaFixed.key();
-    let number = |range: std::ops::Range<usize>| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&point[range])
-    };
-    let jwk = |kid: &str, alg: &str, expired: Value| {
-        json!({
-            "kty": "EC", "crv": "P-256", "x": number(1..33), "y": number(33..65), "kid": kid,
-            "alg": alg, "use": "sig", "expired_at": expired,
-        })
-    };
-    let read = |document: &Value| FetchedKey::read(&source, document.to_string().as_bytes(), NOW);
-    let good = jwk("k-1", "ES256", json!(null));
-    for wrapped in [
-        good.clone(),
-        json!({"key": good}),
-        json!({"keys": [{"kty": "oct"}, good]}),
-    ] {
-        bench.fetched = Some(read(&wrapped).unwrap());
-        bench.check(&raw, |_| {}, "ok");
-    }
-    assert_eq!(
-        read(&jwk("k-2", "ES256", json!(null))).unwrap_err(),
-        InvalidKey::UnknownId
-    );
-    assert_eq!(
-        read(&jwk("k-1", "ES256", json!(1))).unwrap_err(),
-        InvalidKey::NotNow
-    );
-    let mut private = good.clone();
-    private["d"] = json!("AA");
-    assert_eq!(read(&private).unwrap_err(), InvalidKey::Private);
-    // For another algorithm it is no key of this scheme.
-    bench.fetched = Some(read(&jwk("k-1", "ES384", json!(null))).unwrap());
-    bench.check(&raw, |_| {}, "no_match");
-    // An id goes into a request of ours, and may not break out of it.
-    let quoting = signed(r#"{"alg":"ES256","kid":"k\",\"x\":\""}"#);
-    assert_eq!(
-        bench.scheme.wanted_key(&quoting).unwrap_err().code(),
-        "key_id_malformed"
-    );
-    bench.check(&quoting, |_| {}, "key_id_malformed");
-}
-
 #[test]
 fn every_construction_refuses_the_empty_list() {
     let documents = [
@@ -458,50 +276,202 @@ fn every_construction_refuses_the_empty_list() {
     }
 }
 
-/// Braintree: a key that is the hash of the secret, the pair of our public key, and a
-/// payload that may have lost its newline.
-#[test]
-fn a_form_may_carry_pairs_under_a_configured_key() {
-    let bench = Bench {
-        config: config(&[("public_key", "ours")]),
-        ..Bench::new(
-            &json!({
-                "algorithm": "hmac-sha256", "key": "sha1 of the text", "content": "{body}",
-                "content_variants": ["as-is", "newline-appended"],
-                "signature": {
-                    "in": "form", "name": "bt_signature", "format": "key-value-list",
-                    "item_separator": "&", "pair_separator": "|", "key": "{config:public_key}",
-                    "encoding": "hex",
-                },
-            }),
-            "private",
-        )
+/// A message of SNS, signed with SHA-256.
+pub(crate) fn sns() -> RawRequest {
+    let content = "Message\nm\nMessageId\nid-1\nTimestamp\n2027-01-15T08:00:00.000Z\nTopicArn\narn\nType\nNotification\n";
+    let message = json!({
+        "Type": "Notification", "MessageId": "id-1", "Message": "m", "TopicArn": "arn",
+        "Timestamp": "2027-01-15T08:00:00.000Z", "SignatureVersion": "2",
+        "Signature": STANDARD.encode(Signer::RsaPkcs1Sha256.sign(content.as_bytes())),
+        "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/cert-1.pem",
+    });
+    request(&[], message.to_string().as_bytes())
+}
+
+/// A genuine request of each construction, with the place of its signature.
+fn genuine(body: &[u8]) -> Vec<(Bench, RawRequest, Place)> {
+    let url = "https://hooks.example.com/in/x?a=1";
+    let shared = |algorithm: &str| {
+        let document = json!({"algorithm": format!("special: {algorithm}"), "key": "utf8"});
+        Bench::new(&document, "a shared secret")
     };
-    // The 20 bytes of the SHA-1 of "private".
-    let key = hex::decode("e80721793c24ae14edfca9b26ad406a9815cd3ff").unwrap();
-    let raw = |content: &[u8], ours: &str| {
-        let good = hex::encode(hmac_sha256(&key, content));
-        (good, ours.to_owned())
+    let sign = |content: &[u8]| hmac_sha256(b"a shared secret", content);
+    let at = |raw: RawRequest| RawRequest {
+        url: Some(url.to_owned()),
+        query: "a=1".to_owned(),
+        ..raw
     };
-    let (good, _) = raw(b"x", "ours");
-    assert_eq!(good.len(), 64);
-    let body = format!("bt_signature=theirs%7C00%26ours%7C{good}");
-    let raw = request(&[], body.as_bytes());
-    // The signature is part of what would be signed here; only its place is looked at.
-    bench.check(&raw, |_| {}, "no_match");
-    bench.check(
-        &raw,
-        |r| r.body = Bytes::from_static(b"bt_signature=theirs%7C00"),
-        "signature_missing",
+
+    let list = "x-contentful-signed-headers,x-contentful-timestamp";
+    let head =
+        format!("POST\n/in/x?a=1\nx-contentful-signed-headers:{list};x-contentful-timestamp:1\n");
+    let mac = hex::encode(sign(&[head.as_bytes(), body].concat()));
+    let contentful = at(request(
+        &[
+            ("x-contentful-signature", mac.as_bytes()),
+            ("x-contentful-signed-headers", list.as_bytes()),
+            ("x-contentful-timestamp", b"1"),
+        ],
+        body,
+    ));
+
+    let digest = STANDARD.encode(hex::decode(sha256_hex(body)).unwrap());
+    let digest = format!("sha-256=:{digest}:");
+    let params = "(\"@method\" \"@target-uri\" \"content-digest\");created=1";
+    let base = format!(
+        "\"@method\": POST\n\"@target-uri\": {url}\n\"content-digest\": {digest}\n\"@signature-params\": {params}"
     );
-    bench.check(
-        &raw,
-        |r| r.body = Bytes::from_static(b"a=b"),
-        "signature_missing",
-    );
-    bench.check(
-        &raw,
-        |r| r.body = Bytes::from_static(b"bt_signature=a&bt_signature=b"),
-        "signature_doubled",
-    );
+    let message = |signature: Vec<u8>| {
+        at(request(
+            &[
+                ("content-digest", digest.as_bytes()),
+                ("signature-input", format!("s={params}").as_bytes()),
+                (
+                    "signature",
+                    format!("s=:{}:", STANDARD.encode(signature)).as_bytes(),
+                ),
+            ],
+            body,
+        ))
+    };
+    let mut all = vec![
+        (
+            shared("contentful"),
+            contentful,
+            Place::Hex("x-contentful-signature"),
+        ),
+        (
+            shared("rfc9421"),
+            message(sign(base.as_bytes())),
+            Place::Structured,
+        ),
+    ];
+    for signer in [
+        Signer::Ed25519,
+        Signer::EcdsaFixed,
+        Signer::RsaPkcs1Sha256,
+        Signer::RsaPssSha512,
+    ] {
+        let document = json!({"algorithm": "special: rfc9421", "key": "public key"});
+        let bench = Bench::new(&document, &signer.key_text(&signer.key()));
+        all.push((
+            bench,
+            message(signer.sign(base.as_bytes())),
+            Place::Structured,
+        ));
+    }
+    if let Ok(text) = std::str::from_utf8(body) {
+        let content = format!(
+            "{{\"Body\":{},\"EnvironmentName\":\"e\",\"TimeStamp\":1}}",
+            json!(text)
+        );
+        let mac = STANDARD.encode(sign(content.as_bytes()));
+        let raw = request(
+            &[(
+                "gcms-signature",
+                format!("sign={mac}, env=e, t=1").as_bytes(),
+            )],
+            body,
+        );
+        all.push((shared("hygraph"), raw, Place::Nowhere));
+    }
+    let claims = json!({"qsh": sha256_hex(b"POST&/in/x&a=1")}).to_string();
+    let token = token(r#"{"alg":"HS256"}"#, &claims, sign);
+    let atlassian = at(request(
+        &[("authorization", format!("JWT {token}").as_bytes())],
+        b"",
+    ));
+    all.push((shared("atlassian-qsh"), atlassian, Place::Token));
+    all
+}
+
+/// How a signature is written.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Hex(&'static str),
+    Structured,
+    Token,
+    Nowhere,
+}
+
+/// The request with one bit of its decoded signature changed.
+fn with_other_signature(raw: &RawRequest, place: Place, at: Index, bit: u8) -> Option<RawRequest> {
+    let flip = |mut bytes: Vec<u8>| {
+        *at.get_mut(&mut bytes) ^= 1 << bit;
+        bytes
+    };
+    let text = |name: &str| {
+        let (_, value) = raw.headers.iter().find(|(found, _)| found == name)?;
+        Some(String::from_utf8(value.to_vec()).unwrap())
+    };
+    let mut changed = raw.clone();
+    match place {
+        Place::Hex(name) => {
+            let signature = hex::encode(flip(hex::decode(text(name)?).unwrap()));
+            set(&mut changed, name, &signature);
+        }
+        Place::Structured => {
+            let value = text("signature")?;
+            let encoded = value.trim_start_matches("s=:").trim_end_matches(':');
+            let signature = STANDARD.encode(flip(STANDARD.decode(encoded).unwrap()));
+            set(&mut changed, "signature", &format!("s=:{signature}:"));
+        }
+        Place::Token => {
+            let value = text("authorization")?;
+            let (signed, encoded) = value.rsplit_once('.')?;
+            let signature = flip(URL_SAFE_NO_PAD.decode(encoded).unwrap());
+            let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+            set(&mut changed, "authorization", &token);
+        }
+        Place::Nowhere => return None,
+    }
+    Some(changed)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_changed_bit_passes_a_construction(
+        body in prop::collection::vec(any::<u8>(), 1..100), at in any::<Index>(), bit in 0..8u8,
+    ) {
+        for (mut bench, raw, place) in genuine(&body) {
+            let name = bench.scheme.algorithm().text();
+            prop_assert_eq!(bench.code(&raw), "ok", "{}", name);
+            if bench.scheme.body_authenticated() == BodyAuthenticated::Full {
+                let mut changed = raw.body.to_vec();
+                *at.get_mut(&mut changed) ^= 1 << bit;
+                let other = RawRequest { body: Bytes::from(changed), ..raw.clone() };
+                prop_assert_ne!(bench.code(&other), "ok", "{}", name);
+            }
+            // Every header counts here: it is signed, or is the signature.
+            // Structured fields tolerate bits beside the last byte of base64, and so do we:
+            // the bytes of that signature are changed below.
+            let text_counts = |name: &str| name != "signature";
+            for index in (0..raw.headers.len()).filter(|i| text_counts(&raw.headers[*i].0)) {
+                let mut other = raw.clone();
+                let mut value = other.headers[index].1.to_vec();
+                *at.get_mut(&mut value) ^= 1 << bit;
+                // Digits of hex, and of a structured number or key, may be written in two ways.
+                if value.eq_ignore_ascii_case(&other.headers[index].1) {
+                    continue;
+                }
+                other.headers[index].1 = Bytes::from(value);
+                prop_assert_ne!(bench.code(&other), "ok", "{}", name);
+            }
+            if let Some(other) = with_other_signature(&raw, place, at, bit) {
+                prop_assert_ne!(bench.code(&other), "ok", "{}", name);
+            }
+            let other = RawRequest { method: "PUT".into(), ..raw.clone() };
+            if name != "special: hygraph" {
+                prop_assert_ne!(bench.code(&other), "ok", "{}", name);
+            }
+            "another shared secret".clone_into(&mut bench.secrets[0]);
+            if bench.scheme.key_form().text() == "utf8" {
+                prop_assert_ne!(bench.code(&raw), "ok", "{}", name);
+            }
+            bench.secrets.clear();
+            prop_assert_eq!(bench.code(&raw), "no_keys", "{}", name);
+        }
+    }
 }

@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod algorithms;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod builtins;
+#[cfg(test)]
+mod fetched;
 #[cfg(test)]
 mod rfc9421;
 #[cfg(test)]

@@ -113,7 +113,9 @@ fn judge(scheme: &Scheme, case: &Value) -> Result<(), String> {
         (Ok(request), _) => {
             let events = events_of(&request, scheme).unwrap();
             let id = events.first().map(|event| &event.id);
-            let found = id.filter(|id| id.is_from_partner()).map(EventIdText::as_str);
+            let found = id
+                .filter(|id| id.is_from_partner())
+                .map(EventIdText::as_str);
             let expected = case["event_id_expected"].as_str();
             if found == expected {
                 Ok(())
