@@ -2,6 +2,10 @@
 
 // `cfg(test)` tells clippy that helpers here are test code; it always holds.
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod tampering;
