@@ -19,6 +19,7 @@ mod encoding;
 mod event_id;
 mod explain;
 mod fetched;
+mod filter;
 mod form;
 mod handshake;
 mod id_template;
@@ -52,6 +53,10 @@ pub use encoding::Encoding;
 pub use event_id::{EventIdRule, EventIdText, IdInJson, event_id};
 pub use explain::{Cause, Excerpt, Explanation, explain};
 pub use fetched::{FETCHED_KEY_BYTES_MAX, FetchedKey, KeySource, KeySourceKind, KeyUrl};
+#[cfg(test)]
+pub(crate) use handshake::{KEYS as HANDSHAKE_KEYS, METHODS as HANDSHAKE_METHODS};
+#[cfg(test)]
+pub(crate) use split::SPLIT_KEYS;
 pub use handshake::{Handshake, HandshakeKind, HandshakeState, Outcome, Reply};
 pub use id_template::{IdTemplate, InvalidIdTemplate};
 pub use key_form::KeyForm;

@@ -93,6 +93,12 @@ pub enum Refusal {
         /// The bound.
         max: usize,
     },
+    /// A signed part that is absent, or there twice.
+    #[error("{part} is missing or ambiguous, and the scheme signs it")]
+    PartMissing {
+        /// Which.
+        part: String,
+    },
     /// The scheme signs a form.
     #[error("the body is no form, and the scheme reads fields of it")]
     BodyNotForm,
@@ -231,6 +237,7 @@ impl Refusal {
             Self::BodyNotJson => "body_not_json",
             Self::TooManyItems { .. } => "too_many_items",
             Self::BodyNotForm => "body_not_form",
+            Self::PartMissing { .. } => "part_missing",
             Self::ConfigMissing { .. } => "config_missing",
             Self::KeyNotFetched => "key_not_fetched",
             Self::KeyIdMalformed => "key_id_malformed",

@@ -17,7 +17,7 @@ use super::fetched::KeyUrl;
 use super::key_form::KeyForm;
 use super::request::HeaderName;
 use super::split::SplitRule;
-use super::template::{Part, Template};
+use super::template::Template;
 use super::timestamp::{TimestampPlace, TimestampRule};
 use super::url::UrlVariant;
 use crate::event::BodyAuthenticated;
@@ -243,7 +243,7 @@ impl Scheme {
     pub fn needs_url(&self) -> bool {
         self.content
             .as_ref()
-            .is_some_and(|content| content.has(&Part::Url))
+            .is_some_and(Template::needs_url)
             || self.jwt.url_hash.is_some()
             || match &self.algorithm {
                 Algorithm::Builtin(builtin) => builtin.needs_url(&self.components),

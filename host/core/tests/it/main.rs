@@ -10,6 +10,10 @@ mod builtins;
 #[cfg(test)]
 mod fetched;
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod rfc9421;
 #[cfg(test)]
 mod signers;

@@ -15,12 +15,13 @@ use tidegate_core::signature::{
 };
 use tidegate_core::time::Timestamp;
 
-struct Vectors {
-    schemes: BTreeMap<String, Value>,
-    cases: Vec<Value>,
+pub(crate) struct Vectors {
+    pub(crate) schemes: BTreeMap<String, Value>,
+    pub(crate) cases: Vec<Value>,
+    pub(crate) handshakes: Vec<Value>,
 }
 
-fn load() -> Vectors {
+pub(crate) fn load() -> Vectors {
     let text = include_str!("../../../../tests/vectors/signatures.json");
     let mut document: Value = serde_json::from_str(text).unwrap();
     let Value::Object(schemes) = document["schemes"].take() else {
@@ -29,19 +30,23 @@ fn load() -> Vectors {
     let Value::Array(cases) = document["vectors"].take() else {
         panic!("vectors")
     };
+    let Value::Array(handshakes) = document["handshakes"].take() else {
+        panic!("handshakes")
+    };
     Vectors {
         schemes: schemes.into_iter().collect(),
         cases,
+        handshakes,
     }
 }
 
-fn text<'v>(case: &'v Value, key: &str) -> &'v str {
+pub(crate) fn text<'v>(case: &'v Value, key: &str) -> &'v str {
     case[key]
         .as_str()
         .unwrap_or_else(|| panic!("{key} of {case}"))
 }
 
-fn request(case: &Value) -> RawRequest {
+pub(crate) fn request(case: &Value) -> RawRequest {
     let header = |pair: &Value| {
         let (name, value) = (pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
         (name.to_ascii_lowercase(), Bytes::from(value.to_owned()))
@@ -66,7 +71,7 @@ fn request(case: &Value) -> RawRequest {
 }
 
 /// The secrets or public keys of a case, prepared for its scheme.
-fn keys(scheme: &Scheme, case: &Value) -> KeySet {
+pub(crate) fn keys(scheme: &Scheme, case: &Value) -> KeySet {
     let secrets = case["secrets"].as_array().into_iter().flatten();
     let public = case["public_keys"].as_array().into_iter().flatten();
     let texts = secrets
@@ -88,7 +93,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Whether our verdict on a case is the expected one, and what is wrong where not.
-fn judge(scheme: &Scheme, case: &Value) -> Result<(), String> {
+pub(crate) fn judge(scheme: &Scheme, case: &Value) -> Result<(), String> {
     let own = case["tolerance_s"].as_u64();
     let scheme = &match own {
         Some(tolerance_s) => scheme.clone().with_tolerance_s(tolerance_s),
@@ -111,11 +116,9 @@ fn judge(scheme: &Scheme, case: &Value) -> Result<(), String> {
         (Ok(_), "reject") => Err("accepted, and has to be refused".into()),
         (Err(refusal), _) => Err(format!("refused, and has to be accepted: {refusal}")),
         (Ok(request), _) => {
-            let events = events_of(&request, scheme).unwrap();
+            let events = events_of(&request, scheme).map_err(|e| e.to_string())?;
             let id = events.first().map(|event| &event.id);
-            let found = id
-                .filter(|id| id.is_from_partner())
-                .map(EventIdText::as_str);
+            let found = id.filter(|id| id.is_from_partner()).map(EventIdText::as_str);
             let expected = case["event_id_expected"].as_str();
             if found == expected {
                 Ok(())
@@ -160,7 +163,7 @@ fn what_is_not_known_is_refused_before_any_request() {
 #[test]
 #[expect(clippy::print_stdout, reason = "the run's log says what is covered")]
 fn every_binding_verdict_is_ours() {
-    let Vectors { schemes, cases } = load();
+    let Vectors { schemes, cases, .. } = load();
     let supported: BTreeMap<_, _> = schemes
         .iter()
         .map(|(partner, document)| (partner.as_str(), Scheme::parse(document).unwrap()))

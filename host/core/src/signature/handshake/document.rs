@@ -12,7 +12,25 @@ use crate::signature::scheme_json::TEXT_BYTES_MAX;
 use crate::signature::source::Source;
 
 /// Keys of every handshake.
-pub(crate) const COMMON_KEYS: [&str; 3] = ["kind", "method", "when"];
+const COMMON_KEYS: [&str; 3] = ["kind", "method", "when"];
+
+/// Keys of a handshake of any kind.
+#[cfg(test)]
+pub(crate) const KEYS: [&str; 13] = [
+    "answer",
+    "challenge",
+    "echo",
+    "field",
+    "guard",
+    "hosts",
+    "kind",
+    "method",
+    "origins",
+    "rate",
+    "secret",
+    "url",
+    "when",
+];
 /// Most conditions of a handshake.
 const CONDITIONS_MAX: usize = 4;
 /// Most hosts or origins of a handshake.
@@ -91,8 +109,9 @@ fn read_kind(name: &str, at: &str, report: &mut Report) -> Option<HandshakeKind>
 
 fn check_keys(kind: HandshakeKind, object: &Object<'_>, report: &mut Report) {
     let own: &[&str] = match kind {
-        HandshakeKind::EchoChallenge => &["challenge", "guard", "answer"],
-        HandshakeKind::AnswerChallenge => &["challenge", "guard", "answer"],
+        HandshakeKind::EchoChallenge | HandshakeKind::AnswerChallenge => {
+            &["challenge", "guard", "answer"]
+        }
         HandshakeKind::StoreSecret => &["secret", "echo"],
         HandshakeKind::Pong => &["answer"],
         HandshakeKind::ConfirmUrl => &["url", "hosts"],

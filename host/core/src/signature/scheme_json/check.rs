@@ -85,7 +85,7 @@ impl Scheme {
             None => true,
             Some(BodyHashPlace::Claim(_)) => has_token,
             Some(BodyHashPlace::Query(_)) => {
-                self.content.as_ref().is_some_and(|c| c.has(&Part::Url))
+                self.content.as_ref().is_some_and(Template::needs_url)
                     || self.jwt.url_hash.is_some()
             }
             Some(BodyHashPlace::Header(name)) => {
@@ -152,9 +152,11 @@ impl Scheme {
                         TimestampPlace::Json(pointer) => {
                             content.has(&Part::Body) || content.has(&Part::Json(pointer.clone()))
                         }
-                        TimestampPlace::Form(_) => content.has(&Part::Body),
-                        TimestampPlace::SignatureItem(_)
-                        | TimestampPlace::Claim(_)
+                        TimestampPlace::Form(name) => {
+                            content.has(&Part::Body) || content.has(&Part::Form(name.clone()))
+                        }
+                        TimestampPlace::SignatureItem(key) => content.has(&Part::Item(key.clone())),
+                        TimestampPlace::Claim(_)
                         | TimestampPlace::Parameter(_) => false,
                     }
             });
