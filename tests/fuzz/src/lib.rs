@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tidegate_core::signature::{KeySet, RawRequest, Scheme, Secret, explain, verify};
+use tidegate_core::signature::{
+    KeySet, RawRequest, Scheme, Secret, event_id, explain, verify,
+};
 use tidegate_core::time::Timestamp;
 
 /// The published vectors: their schemes are what requests are verified with.
@@ -18,30 +20,54 @@ const VECTORS: &str = include_str!("../../vectors/signatures.json");
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_536_000);
 
-/// A scheme with a key that nobody signs with.
+/// A scheme with a key.
 struct Lock {
     scheme: Scheme,
     keys: KeySet,
+    /// Nobody signs with the key: everything has to be refused.
+    foreign: bool,
 }
 
 static LOCKS: LazyLock<Vec<Lock>> = LazyLock::new(|| {
     let document: Value = serde_json::from_str(VECTORS).unwrap_or_default();
     let schemes = document["schemes"].as_object().into_iter().flatten();
-    let locks: Vec<Lock> = schemes.filter_map(|(_, scheme)| lock(scheme)).collect();
-    assert!(!locks.is_empty(), "there is nothing to verify with");
+    let cases = document["vectors"].as_array().map_or(&[][..], Vec::as_slice);
+    let locks: Vec<Lock> = schemes
+        .filter_map(|(partner, scheme)| lock(scheme).or_else(|| public(partner, scheme, cases)))
+        .collect();
+    assert!(locks.len() > 30, "only {} schemes have keys", locks.len());
     locks
 });
 
-/// Keys in the forms that schemes ask for; the first that fits.
+/// A shared key in the form that the scheme asks for; the first that fits.
 fn lock(scheme: &Value) -> Option<Lock> {
     let scheme = Scheme::parse(scheme).ok()?;
-    let keys = ["00ff00ff00ff00ff", "user:00ff00ff00ff00ff"]
-        .into_iter()
-        .find_map(|text| {
-            let secret = Secret::new(text.into()).ok()?;
-            KeySet::prepare(&scheme, [secret]).ok()
-        })?;
-    Some(Lock { scheme, keys })
+    let keys = ["00ff00ff00ff00ff", "user:00ff00ff00ff00ff"];
+    let keys = keys.into_iter().find_map(|text| prepared(&scheme, text))?;
+    Some(Lock {
+        scheme,
+        keys,
+        foreign: true,
+    })
+}
+
+/// The partner's own public key: without one that fits, nothing further is looked at.
+fn public(partner: &str, scheme: &Value, cases: &[Value]) -> Option<Lock> {
+    let scheme = Scheme::parse(scheme).ok()?;
+    let case = cases.iter().find(|case| case["partner"] == partner)?;
+    let key = &case["public_keys"][0]["key"];
+    let text = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+    let keys = prepared(&scheme, &text)?;
+    Some(Lock {
+        scheme,
+        keys,
+        foreign: false,
+    })
+}
+
+fn prepared(scheme: &Scheme, text: &str) -> Option<KeySet> {
+    let secret = Secret::new(text.into()).ok()?;
+    KeySet::prepare(scheme, [secret]).ok()
 }
 
 /// Headers, query and body of a request under each scheme. The first line of the bytes are
@@ -99,11 +125,10 @@ pub fn template(bytes: &[u8]) {
 /// `Signature`, and the rest is `Content-Digest`.
 pub fn structured_fields(bytes: &[u8]) {
     let [input, signature, digest] = lines(bytes);
-    let scheme = json!({
-        "algorithm": "special: rfc9421", "key": "utf8", "event_id": null,
-        "signature": {"in": "header", "name": "Signature"},
-    });
-    if let Some(lock) = lock(&scheme) {
+    let scheme = json!({"algorithm": "special: rfc9421", "key": "utf8", "components": []});
+    let lock = lock(&scheme);
+    assert!(lock.is_some(), "the scheme is not read");
+    if let Some(lock) = lock {
         let header = |name: &str, value| (name.to_owned(), Bytes::copy_from_slice(value));
         refused(
             &lock,
@@ -133,11 +158,15 @@ pub fn not_instrumented() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Nobody has signed with the key, so it is refused; and why can be told.
+/// Nobody has signed with a foreign key, so it is refused; and why can be told.
 fn refused(lock: &Lock, raw: RawRequest) {
-    let told = explain(&raw, &lock.scheme, &lock.keys, NOW);
+    let told = explain(&raw, &lock.scheme, &lock.keys, None, NOW);
     let verdict = verify(raw, &lock.scheme, &lock.keys, None, NOW);
-    assert!(verdict.is_err(), "accepted: {verdict:?}, {told:?}");
+    let accepted = verdict.is_ok() && lock.foreign;
+    assert!(!accepted, "accepted: {verdict:?}, {told:?}");
+    if let Ok(verified) = verdict {
+        event_id(&verified, lock.scheme.event_id());
+    }
 }
 
 /// The headers that a scheme may read, by the names that its document has.
