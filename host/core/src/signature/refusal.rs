@@ -209,6 +209,14 @@ pub enum Malformed {
 }
 
 impl Refusal {
+    /// Whether it is about a request whose signature held.
+    pub(super) const fn is_after_the_match(&self) -> bool {
+        matches!(
+            self,
+            Self::TimestampTooOld { .. } | Self::TimestampInFuture { .. } | Self::BodyHash
+        )
+    }
+
     /// A stable word for metrics and the API.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -12,10 +12,10 @@ use std::fmt;
 
 use super::config::SchemeConfig;
 use super::filter::Filter;
-use super::{builtin, form};
 use super::refusal::Refusal;
 use super::request::{HeaderName, RawRequest};
 use super::scheme::SignatureRule;
+use super::{builtin, form};
 use crate::event::BodyAuthenticated;
 use crate::pointer::JsonPointer;
 
@@ -201,7 +201,10 @@ impl Part {
             Self::Literal(text) => text.as_bytes().into(),
             Self::Body => raw.body.as_ref().into(),
             Self::Method => raw.method.as_bytes().into(),
-            Self::Timestamp => timestamp.ok_or(Refusal::TimestampMissing)?.as_bytes().into(),
+            Self::Timestamp => timestamp
+                .ok_or(Refusal::TimestampMissing)?
+                .as_bytes()
+                .into(),
             Self::Config(name) => {
                 let value = filling.config.get(name);
                 let value = value.ok_or_else(|| Refusal::ConfigMissing { name: name.clone() });

@@ -84,7 +84,9 @@ fn decode_escapes(url: &str) -> String {
     let mut rest = url;
     while let Some((before, after)) = rest.split_once('%') {
         decoded.push_str(before);
-        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let byte = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match byte.map(char::from).filter(|c| DECODED.contains(*c)) {
             Some(c) => {
                 decoded.push(c);

@@ -197,16 +197,16 @@ impl<'a> Attempt<'a> {
                 pieces.push(Piece::Bytes((*ending).into()));
             }
             for key in self.keys {
-                let mut matches = Choice::from(0);
+                let mut holds = Choice::from(0);
                 for url in &urls {
                     let Some(mac) = key.shared().and_then(|m| m.mac(&pieces, url)) else {
                         continue;
                     };
                     for signature in signatures {
-                        matches |= mac.matches(signature.as_slice());
+                        holds |= mac.matches(signature.as_slice());
                     }
                 }
-                note(&mut matched, *key, matches.into());
+                note(&mut matched, *key, holds.into());
             }
         }
         Ok(matched)
@@ -254,11 +254,11 @@ impl<'a> Attempt<'a> {
     pub(super) fn maced_by(&self, pieces: &[Piece<'_>], mac: &[u8]) -> Option<KeyInUse<'a>> {
         let mut matched = None;
         for key in self.keys {
-            let matches = key
+            let holds = key
                 .shared()
                 .and_then(|material| material.mac(pieces, ""))
                 .map_or(Choice::from(0), |computed| computed.matches(mac));
-            note(&mut matched, *key, matches.into());
+            note(&mut matched, *key, holds.into());
         }
         matched
     }

@@ -116,9 +116,11 @@ pub(crate) fn judge(scheme: &Scheme, case: &Value) -> Result<(), String> {
         (Ok(_), "reject") => Err("accepted, and has to be refused".into()),
         (Err(refusal), _) => Err(format!("refused, and has to be accepted: {refusal}")),
         (Ok(request), _) => {
-            let events = events_of(&request, scheme).map_err(|e| e.to_string())?;
+            let events = events_of(&request, scheme).unwrap();
             let id = events.first().map(|event| &event.id);
-            let found = id.filter(|id| id.is_from_partner()).map(EventIdText::as_str);
+            let found = id
+                .filter(|id| id.is_from_partner())
+                .map(EventIdText::as_str);
             let expected = case["event_id_expected"].as_str();
             if found == expected {
                 Ok(())
@@ -194,20 +196,29 @@ fn every_binding_verdict_is_ours() {
     );
     println!("binding: {accepted} accepted, {refused} refused; advisory: {advisory_agreed} agree");
     assert_eq!(supported.len(), 33);
-    assert_eq!((accepted, refused, advisory_agreed), (126, 356, 31));
-    // We are stricter than one library about blanks, and laxer than some about capitals
-    // in hex and a number written as a text: the same bytes and the same instant.
+    assert_eq!((accepted, refused, advisory_agreed), (151, 438, 32));
+    // We are stricter than some libraries about blanks and about the alphabet and padding of
+    // base64, and laxer than others about capitals in hex and a number written as a text:
+    // the same bytes and the same instant.
     let expected = [
+        "adyen/base64-without-padding",
         "asana/uppercase-hex",
+        "aws-sns/base64-without-padding",
+        "aws-sns/base64url-alphabet",
         "calendly/space-inside-signature-value",
         "calendly/uppercase-hex",
         "dropbox/uppercase-hex",
         "github/uppercase-hex",
         "intercom/uppercase-hex",
+        "kick/base64-without-padding",
+        "kick/base64url-alphabet",
+        "kick/space-inside-signature-value",
         "linear/timestamp-as-string",
         "linear/uppercase-hex",
         "meta/uppercase-hex",
         "paddle/uppercase-hex",
+        "sendgrid/base64-without-padding",
+        "sendgrid/base64url-alphabet",
         "slack/uppercase-hex",
         "stripe/uppercase-hex",
         "zoom/uppercase-hex",
