@@ -259,8 +259,8 @@ mod tests {
         let raw = RawRequest {
             method: "POST".into(),
             url: None,
-            path: vec![],
-            query: String::new(),
+            path: vec!["p0".into(), "p1".into()],
+            query: "q=a+b".into(),
             headers: headers
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Bytes::from((*value).to_owned())))
@@ -311,6 +311,34 @@ mod tests {
         check(&pointer("/id"), "e1");
         check(&pointer("/n"), "7");
         check(&template("{/id}:{/a/b}:{/none}"), "e1:x:");
+    }
+
+    #[test]
+    fn ids_come_from_the_whole_request() {
+        let check = |document: serde_json::Value, expected: &str| {
+            check(&EventIdRule::parse(&document).unwrap(), expected);
+        };
+        check(json!({"in": "path", "segment": 1}), "p1");
+        check(json!({"in": "path", "segment": 2}), "BODY");
+        check(json!({"in": "query", "name": "q"}), "a b");
+        check(json!({"in": "body-hash"}), "BODY");
+        check(json!({"in": "claim", "name": "jti"}), "BODY");
+        let template = "{header:x-id}/{path:0}/{query:q}/{/id}/{claim:jti}";
+        check(
+            json!({"in": "template", "template": template}),
+            "d1/p0/a b/e1/",
+        );
+        let hash = format!("e1:{}", hashed("", BODY.as_bytes()));
+        check(
+            json!({"in": "template", "template": "{/id}:{body-hash}"}),
+            &hash,
+        );
+        let first = json!([
+            {"in": "header", "name": "x-none"},
+            {"in": "json", "pointer": "/empty"},
+            {"in": "path", "segment": 0},
+        ]);
+        check(json!({"in": "first", "rules": first}), "p0");
     }
 
     #[test]
