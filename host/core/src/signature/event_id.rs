@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn ids_come_from_the_whole_request() {
-        let check = |document: serde_json::Value, expected: &str| {
+        let check = |document: Value, expected: &str| {
             check(&EventIdRule::parse(&document).unwrap(), expected);
         };
         check(json!({"in": "path", "segment": 1}), "p1");
