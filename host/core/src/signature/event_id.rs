@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use smallvec::{SmallVec, smallvec};
 
 use super::id_template::IdTemplate;
 use super::request::{HeaderName, VerifiedRequest};
@@ -164,16 +165,16 @@ impl EventIdRule {
     }
 
     /// The headers that it reads.
-    pub(crate) fn headers(&self) -> Vec<&HeaderName> {
+    pub(crate) fn headers(&self) -> SmallVec<[&HeaderName; 2]> {
         match self {
-            Self::Header(name) => vec![name],
+            Self::Header(name) => smallvec![name],
             Self::Template(template)
             | Self::Json {
                 find: IdInJson::Template(template),
                 ..
-            } => template.headers(),
+            } => template.headers().collect(),
             Self::First(rules) => rules.iter().flat_map(Self::headers).collect(),
-            _ => Vec::new(),
+            _ => SmallVec::new(),
         }
     }
 

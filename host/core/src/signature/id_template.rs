@@ -107,12 +107,12 @@ impl IdTemplate {
         any.then_some(id)
     }
 
-    pub(super) fn headers(&self) -> Vec<&HeaderName> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let header = |part| match part {
             &IdPart::Field(Source::Header(ref name)) => Some(name),
             _ => None,
         };
-        self.parts.iter().filter_map(header).collect()
+        self.parts.iter().filter_map(header)
     }
 
     pub(super) fn reads_part(&self) -> bool {
