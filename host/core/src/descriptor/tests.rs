@@ -8,7 +8,7 @@ use super::read::{
 use super::*;
 use crate::limits::{DESCRIPTOR_BYTES_MAX, ENTITY_KIND_BYTES_MAX};
 use crate::signature::scheme_json as scheme;
-use crate::signature::{HandshakeKind, Algorithm, Encoding, TimestampUnit, UrlVariant};
+use crate::signature::{Algorithm, Encoding, HandshakeKind, TimestampUnit, UrlVariant};
 
 fn github() -> Value {
     json!({

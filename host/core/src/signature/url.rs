@@ -13,7 +13,7 @@ pub enum UrlVariant {
     DefaultPortAdded,
     /// Without the port where it is the scheme's default.
     DefaultPortRemoved,
-    /// With the escapes decoded that HubSpot v3 decodes before it signs.
+    /// With the escapes decoded that `HubSpot` v3 decodes before it signs.
     DecodedEscapes,
 }
 
@@ -84,17 +84,15 @@ fn decode_escapes(url: &str) -> String {
     let mut rest = url;
     while let Some((before, after)) = rest.split_once('%') {
         decoded.push_str(before);
-        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte.map(char::from).filter(|c| DECODED.contains(*c)) {
-            Some(c) => {
-                decoded.push(c);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                decoded.push('%');
-                rest = after;
-            }
-        }
+        let byte = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let known = byte.map(char::from).filter(|c| DECODED.contains(*c));
+        decoded.push(known.unwrap_or('%'));
+        rest = match known {
+            Some(_) => after.get(2..).unwrap_or_default(),
+            None => after,
+        };
     }
     decoded.push_str(rest);
     decoded

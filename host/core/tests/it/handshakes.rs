@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidegate_core::signature::{
-    Handshake, HandshakeState, Outcome, Preset, Reply, Secret, verify,
-};
+use tidegate_core::signature::{Handshake, HandshakeState, Outcome, Preset, Reply, Secret, verify};
 use tidegate_core::time::Timestamp;
 
 use crate::vectors::{keys, load, request, text};
@@ -40,7 +38,12 @@ fn answer(case: &Value) -> Seen {
         awaiting: state == Some("awaiting handshake"),
         established: state == Some("established"),
         tokens: token
-            .map(|token| ("verify_token".to_owned(), Secret::new(token.into()).unwrap()))
+            .map(|token| {
+                (
+                    "verify_token".to_owned(),
+                    Secret::new(token.into()).unwrap(),
+                )
+            })
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
     };
@@ -73,7 +76,10 @@ fn check(case: &Value) {
     if name == "adyen/handshake-acknowledgement" {
         let acknowledge = Preset::find("adyen").unwrap().acknowledge().unwrap();
         assert_eq!(acknowledge.body.as_deref(), expected["body"].as_str());
-        assert_eq!(u64::from(acknowledge.status), expected["status"].as_u64().unwrap());
+        assert_eq!(
+            u64::from(acknowledge.status),
+            expected["status"].as_u64().unwrap()
+        );
         return;
     }
     let Seen { reply, stored } = answer(case);
@@ -89,20 +95,31 @@ fn check(case: &Value) {
         assert!(!body.contains(refused), "{name}");
     }
     if let Some(expected) = expected.get("body_json") {
-        assert_eq!(&serde_json::from_str::<Value>(&body).unwrap(), expected, "{name}");
+        assert_eq!(
+            &serde_json::from_str::<Value>(&body).unwrap(),
+            expected,
+            "{name}"
+        );
     }
     let header = |wanted: &str| {
         let found = reply.headers.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.as_str())
     };
     if let Some(expected) = expected["content_type"].as_str() {
-        assert!(expected.starts_with(header("content-type").unwrap()), "{name}");
+        assert!(
+            expected.starts_with(header("content-type").unwrap()),
+            "{name}"
+        );
     }
     for required in expected["header_required"].as_array().into_iter().flatten() {
         let (wanted, value) = required.as_str().unwrap().split_once(": ").unwrap();
         assert_eq!(header(&wanted.to_ascii_lowercase()), Some(value), "{name}");
     }
-    assert_eq!(stored.as_deref(), case["stores"]["secret"].as_str(), "{name}");
+    assert_eq!(
+        stored.as_deref(),
+        case["stores"]["secret"].as_str(),
+        "{name}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the built-in presets have to be.
 
 use super::*;
+use crate::event::BodyAuthenticated;
 
 /// The reference table's partners that have a scheme, by the names of their presets.
 const NAMES: &str = "acuity adyen adyen-platform airtable asana atlassian-connect aws-sns \
@@ -25,7 +26,10 @@ fn each_file_is_whole_and_can_be_checked() {
     for (name, text) in files::ALL {
         let document = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}"));
         let preset = Preset::parse(name, &document).unwrap_or_else(|e| panic!("{name}: {e}"));
-        preset.scheme().check_supported().unwrap_or_else(|e| panic!("{name}: {e}"));
+        preset
+            .scheme()
+            .check_supported()
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_ne!(preset.title(), *name);
         for handshake in preset.handshakes() {
             let read = Handshake::parse(&handshake.to_json());
@@ -57,14 +61,24 @@ fn they_are_found_by_name_and_alias() {
     assert_eq!(name("Customer.io"), Some("customer-io"));
     assert_eq!(name("openai"), Some("standard-webhooks"));
     assert_eq!(name("nobody"), None);
-    assert!(Preset::text_of("openai").unwrap().contains("webhook-signature"));
+    assert!(
+        Preset::text_of("openai")
+            .unwrap()
+            .contains("webhook-signature")
+    );
 }
 
 #[test]
 fn no_name_means_two() {
     let mut names: Vec<_> = Preset::all()
         .iter()
-        .flat_map(|preset| preset.aliases().iter().map(String::as_str).chain([preset.name()]))
+        .flat_map(|preset| {
+            preset
+                .aliases()
+                .iter()
+                .map(String::as_str)
+                .chain([preset.name()])
+        })
         .collect();
     let count = names.len();
     names.sort_unstable();
@@ -80,7 +94,10 @@ fn a_bare_scheme_is_a_preset_without_more_to_say() {
     assert_eq!(preset.scheme(), Preset::find("github").unwrap().scheme());
     let typo = serde_json::json!({"algorithm": "hmac-sha256", "handshake": []});
     let problems = Preset::parse("mine", &typo).unwrap_err().to_string();
-    assert!(problems.contains("did you mean \"handshakes\"?"), "{problems}");
+    assert!(
+        problems.contains("did you mean \"handshakes\"?"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -90,5 +107,34 @@ fn thin_pings_are_marked() {
         .filter(|preset| preset.scheme().is_thin_ping())
         .map(Preset::name)
         .collect();
-    assert_eq!(thin, ["airtable", "dropbox", "google-push", "microsoft-graph"]);
+    assert_eq!(
+        thin,
+        ["airtable", "dropbox", "google-push", "microsoft-graph"]
+    );
+}
+
+#[test]
+fn what_the_proof_says_about_the_body_is_known() {
+    let names = |body| -> Vec<_> {
+        let of = |preset: &&Preset| preset.scheme().body_authenticated() == body;
+        Preset::all().iter().filter(of).map(Preset::name).collect()
+    };
+    let fields = ["adyen", "aws-sns", "braintree", "mandrill", "twilio"];
+    assert_eq!(names(BodyAuthenticated::Fields), fields);
+    let none = [
+        "atlassian-connect",
+        "bigcommerce-token",
+        "chargebee",
+        "cloudevents",
+        "figma",
+        "gitlab",
+        "google-push",
+        "mailgun",
+        "mailgun-form",
+        "microsoft-graph",
+        "okta",
+        "paypal",
+        "pipedrive",
+    ];
+    assert_eq!(names(BodyAuthenticated::None), none);
 }

@@ -156,8 +156,7 @@ impl Scheme {
                             content.has(&Part::Body) || content.has(&Part::Form(name.clone()))
                         }
                         TimestampPlace::SignatureItem(key) => content.has(&Part::Item(key.clone())),
-                        TimestampPlace::Claim(_)
-                        | TimestampPlace::Parameter(_) => false,
+                        TimestampPlace::Claim(_) | TimestampPlace::Parameter(_) => false,
                     }
             });
         if rule.signed && !covered && !self.algorithm.is_special() {
@@ -177,8 +176,8 @@ impl Scheme {
 
     /// Reports an event id that is a credential: it would be the same for every event.
     pub(crate) fn check_event_id(&self, at: &str, report: &mut Report) {
-        let is_credential =
-            |name: &&HeaderName| name.is_credential() || self.credential_header() == Some(name);
+        let proof = self.credential_headers();
+        let is_credential = |name: &&HeaderName| name.is_credential() || proof.contains(name);
         if let Some(name) = self.event_id.headers().into_iter().find(is_credential) {
             report.problem(
                 at,

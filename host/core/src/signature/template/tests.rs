@@ -138,7 +138,10 @@ fn what_is_no_template_is_refused() {
     check_invalid("{json:a}", InvalidTemplate::Variable("json:a".into()));
     check_invalid("{header:}", InvalidTemplate::Variable("header:".into()));
     check_invalid("{body|rot13}", InvalidTemplate::Filter("rot13".into()));
-    check_invalid("{secret|sha256-hex}", InvalidTemplate::Filter("sha256-hex".into()));
+    check_invalid(
+        "{secret|sha256-hex}",
+        InvalidTemplate::Filter("sha256-hex".into()),
+    );
     check_invalid(&"{body}".repeat(65), InvalidTemplate::TooLong);
 }
 
