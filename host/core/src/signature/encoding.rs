@@ -176,6 +176,15 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> Choice {
     words & a_rest.ct_eq(b_rest)
 }
 
+/// Up to eight bytes as a word; zeros stand for those that are not there.
+pub(super) fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (to, from) in word.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    u64::from_ne_bytes(word)
+}
+
 fn decode_base64(
     engine: &impl base64::Engine,
     text: &str,

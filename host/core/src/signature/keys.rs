@@ -176,7 +176,11 @@ impl KeySet {
             return Err(Refusal::KeysForOtherScheme);
         }
         // Asked with configured keys as well: a request that names a foreign key is refused.
-        let wanted = scheme.wanted_key(raw)?;
+        let wanted = if scheme.fetches_keys() {
+            scheme.wanted_key(raw)?
+        } else {
+            None
+        };
         let keys: KeysInUse<'_> = if self.keys.is_empty() {
             let wanted = wanted.ok_or(Refusal::NoKeys)?;
             let fetched = fetched
