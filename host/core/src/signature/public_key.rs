@@ -109,9 +109,14 @@ impl PublicKey {
             KeyForm::Ed25519Hex => one(Self::ed25519_hex(text)),
             KeyForm::Ed25519Base64 { optional_prefix } => {
                 let prefix = optional_prefix.as_deref().unwrap_or_default();
-                one(Self::ed25519_base64(
-                    text.strip_prefix(prefix).unwrap_or(text),
-                ))
+                let text = text.strip_prefix(prefix).unwrap_or(text);
+                // Some partners publish the raw key and some the same key as SPKI.
+                one(Self::ed25519_base64(text).or_else(|raw| {
+                    Self::spki_base64(text)
+                        .ok()
+                        .filter(|key| key.kind == KeyKind::Ed25519)
+                        .ok_or(raw)
+                }))
             }
             KeyForm::Spki if pem::is_pem(text) => one(Self::from_pem(text)),
             KeyForm::Spki => one(Self::spki_base64(text)),
