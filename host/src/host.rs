@@ -13,6 +13,7 @@ use crate::committer::JournalHandle;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::reload::Reloads;
 use crate::replays::ReplayDesk;
 use crate::rules::CurrentRules;
@@ -42,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) replays: Arc<ReplayDesk>,
     /// Whether the configuration file is what runs.
     pub(crate) reloads: Arc<Reloads>,
+    /// Secrets that partners hand over.
+    pub(crate) received: Arc<ReceivedDesk>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Who may use the operator API.

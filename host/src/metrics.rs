@@ -22,6 +22,7 @@ use tidegate_core::task::{Attempt, TaskKind};
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
 
+use crate::differing::Differing;
 use crate::http::Refusals;
 
 mod open;
@@ -129,6 +130,7 @@ pub(crate) struct Metrics {
     sinks: SinkMetrics,
     open: OpenMetrics,
     refusals: Refusals,
+    differing: Differing,
 }
 
 /// Every word of the gate, so that each has a series from the start.
@@ -164,6 +166,7 @@ impl Metrics {
             sinks: SinkMetrics::new(),
             open: OpenMetrics::default(),
             refusals: Refusals::default(),
+            differing: Differing::default(),
         };
         metrics.register();
         metrics
@@ -175,7 +178,7 @@ impl Metrics {
         let Self { registry: r, .. } = self;
         r.register("ingress_requests", "Requests at an ingress path by connector and answer", self.requests.clone());
         r.register_with_unit("ingress_request", "From the request's head to the answer of what was stored", Unit::Seconds, self.request_seconds.clone());
-        r.register("events", "Events handed in by connector, accepted or duplicate", self.events.clone());
+        r.register("events", "Events handed in by connector: accepted, duplicate, or a duplicate whose body differs from the first one's", self.events.clone());
         r.register("ingress_refusals", "Requests whose signature did not verify by connector and reason", self.refused.clone());
         r.register("commits", "Commits of the store", self.commits.clone());
         r.register("commit_submissions", "Submissions in one commit", self.commit_submissions.clone());
@@ -209,8 +212,14 @@ impl Metrics {
     pub(crate) fn stored(&self, connector: &ConnectorName, accepted: &[Accepted], took: Duration) {
         self.request_seconds.observe(took.as_secs_f64());
         let duplicates = accepted.iter().filter(|event| event.duplicate).count();
+        let differing = accepted.iter().filter(|event| event.body_differs).count();
         let fresh = accepted.len() - duplicates;
-        for (count, outcome) in [(fresh, "accepted"), (duplicates, "duplicate")] {
+        let counts = [
+            (fresh, "accepted"),
+            (duplicates - differing, "duplicate"),
+            (differing, "duplicate-differs"),
+        ];
+        for (count, outcome) in counts {
             if count > 0 {
                 self.events
                     .get_or_create(&of(Some(connector), outcome))
@@ -235,6 +244,11 @@ impl Metrics {
             };
             tracing::warn!(%path, reason = %refusal, "a webhook was refused with 401; `tidegate verify --help` finds out why");
         }
+    }
+
+    /// How often each connection's event ids came with another body.
+    pub(crate) const fn differing(&self) -> &Differing {
+        &self.differing
     }
 
     /// The last refusals of each connection.

@@ -8,27 +8,60 @@ use tidegate_core::event::{Accepted, Event};
 use tidegate_core::ids::{AccountName, ConnectionId, ConnectorName};
 use tidegate_core::ports::{Journal, NotStored};
 use tidegate_core::signature::{
-    KeySet, RawRequest, Refusal, Scheme, VerifiedRequest, event_id, verify,
+    EventIdRule, KeySet, RawRequest, Refusal, Scheme, VerifiedRequest, Waiver, event_id, verify,
 };
 use tidegate_core::time::Timestamp;
 
-/// What opens a path: how its requests are signed, and with which keys.
+/// What opens a path.
 #[derive(Debug)]
-pub struct Door {
-    scheme: Scheme,
-    keys: KeySet,
+pub enum Door {
+    /// A proof: how requests are signed, and with which keys.
+    Signed {
+        /// How they are signed.
+        scheme: Scheme,
+        /// With what.
+        keys: KeySet,
+    },
+    /// A waiver of the policy: no proof, for a while.
+    Waived {
+        /// The waiver.
+        waiver: Waiver,
+        /// Where the partner's id of an event is.
+        event_id: EventIdRule,
+    },
 }
 
 impl Door {
-    /// A door with its keys.
-    pub const fn new(scheme: Scheme, keys: KeySet) -> Self {
-        Self { scheme, keys }
+    /// How its requests are signed; none where a waiver does without.
+    pub const fn scheme(&self) -> Option<&Scheme> {
+        match self {
+            Self::Signed { scheme, .. } => Some(scheme),
+            Self::Waived { .. } => None,
+        }
     }
 
-    /// How its requests are signed.
-    pub const fn scheme(&self) -> &Scheme {
-        &self.scheme
+    fn open(&self, raw: RawRequest, now: Timestamp) -> Result<VerifiedRequest, Refusal> {
+        match self {
+            Self::Signed { scheme, keys } => verify(raw, scheme, keys, now),
+            Self::Waived { waiver, .. } => waiver.admit(raw, now),
+        }
     }
+
+    const fn event_id(&self) -> &EventIdRule {
+        match self {
+            Self::Signed { scheme, .. } => scheme.event_id(),
+            Self::Waived { event_id, .. } => event_id,
+        }
+    }
+}
+
+/// What was made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingested {
+    /// Whose events they are.
+    pub connection: ConnectionId,
+    /// One answer each.
+    pub accepted: Vec<Accepted>,
 }
 
 /// Whose event it is.
@@ -63,18 +96,22 @@ pub async fn ingest<J: Journal>(
     address: &Address,
     journal: &J,
     now: Timestamp,
-) -> Result<Vec<Accepted>, IngestError> {
-    let verified = verify(raw, &door.scheme, &door.keys, now).map_err(IngestError::Refused)?;
-    let event = event(verified, &door.scheme, address);
-    journal
+) -> Result<Ingested, IngestError> {
+    let verified = door.open(raw, now).map_err(IngestError::Refused)?;
+    let connection = connection(&verified, address);
+    let event = event(verified, door.event_id(), connection.clone());
+    let accepted = journal
         .accept(vec![event])
         .await
-        .map_err(IngestError::NotStored)
+        .map_err(IngestError::NotStored)?;
+    Ok(Ingested {
+        connection,
+        accepted,
+    })
 }
 
-fn event(verified: VerifiedRequest, scheme: &Scheme, address: &Address) -> Event {
-    let partner_id = event_id(&verified, scheme.event_id()).into_string();
-    let connection = connection(&verified, address);
+fn event(verified: VerifiedRequest, rule: &EventIdRule, connection: ConnectionId) -> Event {
+    let partner_id = event_id(&verified, rule).into_string();
     let (received, body_authenticated) = (verified.received(), verified.body_authenticated());
     let parts = verified.into_parts();
     Event {
@@ -138,6 +175,7 @@ mod tests {
             Ok(vec![Accepted {
                 id: EventId::new(1),
                 duplicate: false,
+                body_differs: false,
             }])
         }
 
@@ -170,7 +208,7 @@ mod tests {
         let scheme = descriptor().scheme().unwrap().clone();
         let secret = Secret::new(b"open sesame".to_vec()).unwrap();
         let keys = KeySet::prepare(&scheme, [secret]).unwrap();
-        Door::new(scheme, keys)
+        Door::Signed { scheme, keys }
     }
 
     fn request(token: &str, body: &'static str) -> RawRequest {

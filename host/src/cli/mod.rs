@@ -229,7 +229,7 @@ fn carry_out(
 ) -> Result<Exit, CliError> {
     let now = world.now();
     match command {
-        ClientCommand::Check(args) => check::run(&args, &global.config(), output),
+        ClientCommand::Check(args) => check::run(&args, &global.config(), now, output),
         ClientCommand::Verify(args) => verify::run(&args, &global.config(), world, output),
         ClientCommand::Status(args) => status::run(&args, &global.api()?, now, output),
         ClientCommand::Connectors(args) => connectors::run(&args, &global.api()?, output),

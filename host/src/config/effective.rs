@@ -38,6 +38,15 @@ impl Config {
         with_event_id(scheme.clone(), event_id).map(Some)
     }
 
+    /// By what an event is known, where the configuration says so.
+    pub(crate) fn event_id_of(&self, whose: Whose<'_>) -> Option<EventIdRule> {
+        let (connection, connector) = self.find(whose);
+        connection
+            .and_then(|connection| connection.event_id.as_ref())
+            .or_else(|| connector.and_then(|connector| connector.event_id.as_ref()))
+            .cloned()
+    }
+
     /// What they are signed with: a connection without secrets of its own shares its
     /// connector's, as an app's customers do.
     pub(crate) fn secrets_of(&self, whose: Whose<'_>) -> Option<&Secrets> {

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::alerts::ChannelConfig;
 use super::problem::Problem;
+use super::secret::StoreSecretKey;
 use super::sinks::{EgressConfig, SinkConfig};
 
 /// Everything that the file, and the defaults for what it leaves out, say.
@@ -143,12 +144,19 @@ pub(crate) struct StoreConfig {
     pub(crate) reserve_bytes: u64,
     /// How long the host goes on answering reads after the store has latched.
     pub(crate) linger: Duration,
+    /// What received secrets are sealed with; none where the host makes a key itself.
+    pub(crate) secret_key: Option<StoreSecretKey>,
 }
 
 impl StoreConfig {
     /// Where the host keeps the operator token that it made itself.
     pub(crate) fn token_file(&self) -> Option<PathBuf> {
         self.dir.as_deref().map(|dir| dir.join("operator-token"))
+    }
+
+    /// Where the host keeps the key that it made itself for received secrets.
+    pub(crate) fn secret_key_file(&self) -> Option<PathBuf> {
+        self.dir.as_deref().map(|dir| dir.join("secret.key"))
     }
 }
 
@@ -159,6 +167,7 @@ impl Default for StoreConfig {
             dir: Some(PathBuf::from("./tidegate-data")),
             reserve_bytes: limits::DISK_RESERVE_BYTES,
             linger: Duration::from_secs(30),
+            secret_key: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::problem::Report;
 use super::reader::{Entry, Section};
 use super::secrets::secrets;
 use super::sections::base_url;
+use super::waivers::Placed;
 
 /// Largest file with a scheme.
 const SCHEME_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -36,11 +37,13 @@ pub(super) struct Partners {
 pub(super) fn read(
     root: &Section<'_>,
     surroundings: &Surroundings<'_>,
+    waivers: &[Placed],
     report: &mut Report<'_>,
 ) -> Partners {
     let mut partners = Partners::default();
     // Those that were written, good or not, so that one mistake is reported once.
     let mut named = Vec::new();
+    let mut accounts = Vec::new();
     if let Some(section) = root.section("connectors", report) {
         for (name, entry) in section.entries() {
             let name = match name.parse::<ConnectorName>() {
@@ -58,17 +61,25 @@ pub(super) fn read(
     }
     if let Some(section) = root.section("connections", report) {
         for (name, entry) in section.entries() {
-            if let Some(id) = connection_id(name, &entry, &named, report)
-                && let Some(connection) = connection(
-                    id.clone(),
-                    entry,
-                    &partners.connectors,
-                    surroundings,
-                    report,
-                )
-            {
+            let Some(id) = connection_id(name, &entry, &named, report) else {
+                continue;
+            };
+            accounts.push(id.clone());
+            if let Some(connection) = connection(
+                id.clone(),
+                entry,
+                &partners.connectors,
+                surroundings,
+                waivers.iter().find(|placed| placed.waiver.connection == id),
+                report,
+            ) {
                 partners.connections.insert(id, connection);
             }
+        }
+    }
+    for placed in waivers {
+        if !accounts.contains(&placed.waiver.connection) {
+            placed.no_connection(report);
         }
     }
     partners
@@ -170,6 +181,7 @@ fn connection(
     entry: Entry<'_>,
     connectors: &BTreeMap<ConnectorName, ConnectorConfig>,
     surroundings: &Surroundings<'_>,
+    waiver: Option<&Placed>,
     report: &mut Report<'_>,
 ) -> Option<ConnectionConfig> {
     let section = entry.into_section(report)?;
@@ -185,7 +197,13 @@ fn connection(
         .or(connector.and_then(|connector| connector.scheme.as_ref()));
     check_keys_fit(applied, &secrets, &section, report);
     let shared = connector.is_some_and(|connector| !connector.secrets.webhook.is_empty());
-    if secrets.webhook.is_empty() && !shared {
+    let verifies = shared || !secrets.webhook.is_empty();
+    match waiver {
+        Some(waiver) if verifies => waiver.not_needed(report),
+        Some(waiver) => waiver.stands(report),
+        None => {}
+    }
+    if !verifies && waiver.is_none() {
         let message = "has no secrets.webhook: every webhook for it is answered 401";
         report.warning(section.at(), section.path(), message);
     }

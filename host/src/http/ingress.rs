@@ -19,7 +19,7 @@ use tidegate_core::limits::{INGRESS_BYTES_MAX, REQUEST_READ_TIMEOUT};
 use tidegate_core::ports::{Clock as _, NotStored};
 use tidegate_core::signature::RawRequest;
 use tidegate_core::time::Timestamp;
-use tidegate_flow::ingest::{IngestError, ingest};
+use tidegate_flow::ingest::{IngestError, Ingested, ingest};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -153,14 +153,28 @@ impl Ingress {
         let now = SystemClock.now();
         let taken = ingest(
             raw,
-            &entrance.door,
+            &entrance.door(),
             &entrance.address,
             &self.host.journal.holding(hold),
             now,
         )
         .await;
-        let accepted = taken.map_err(|error| self.reject(entrance, error, now))?;
-        self.host.metrics.refusals().verified(&entrance.address);
+        let Ingested {
+            connection,
+            accepted,
+        } = taken.map_err(|error| self.reject(entrance, error, now))?;
+        let metrics = &self.host.metrics;
+        metrics.refusals().verified(&entrance.address);
+        // What is not configured is counted together: senders must not fill memory.
+        let counted = if rules.connections.contains_key(&connection) {
+            connection
+        } else {
+            ConnectionId {
+                account: AccountName::unknown(),
+                ..connection
+            }
+        };
+        metrics.differing().count(&counted, &accepted, now);
         Ok(Taken {
             accepted,
             acknowledge: entrance.acknowledge.as_ref(),

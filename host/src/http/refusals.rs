@@ -89,6 +89,7 @@ impl Refusals {
                 first: at,
                 last: at,
                 reason: String::new(),
+                alert_from: None,
             });
         row.in_a_row = row.in_a_row.saturating_add(1);
         row.last = at;

@@ -15,7 +15,7 @@ use tidegate_core::ports::{Clock as _, Completion, End, Journal as _};
 use tidegate_core::task::{Attempt, Work};
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::memory::Memory;
-use tidegate_store::{Claims, Marks, Opened, Options};
+use tidegate_store::{Claims, Marks, Opened, Options, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
 use crate::sinks::{SinkDesk, SinkParts};
@@ -123,6 +124,8 @@ impl World {
             &config,
             &HashMap::default(),
         )));
+        let key = SecretKey::new(&[7; 32]).unwrap();
+        let received = ReceivedDesk::open(key, &reader, journal.clone(), rules.clone());
         let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
         let plugins = Arc::new(PluginDesk::new(
             runtime,
@@ -162,6 +165,7 @@ impl World {
             plugins,
             sinks,
             replays,
+            received: Arc::new(received.unwrap()),
             reloads: Arc::default(),
             metrics,
             tokens,

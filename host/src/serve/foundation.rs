@@ -20,14 +20,16 @@ use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::reload::{Desks, Reloads, WatchedFile};
 use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
 use crate::sinks::{SinkDesk, SinkParts};
 use crate::system::{SystemChance, SystemClock, random_bytes};
 use crate::tokens::Tokens;
+use crate::waivers::WaiverLog;
 use crate::workers::{self, Bell, Workshop};
-use crate::{compile, housekeeping, reload};
+use crate::{compile, housekeeping, reload, secret_key};
 
 /// Calls of `describe` that may run beside the mapping threads.
 const INSTANCES_FOR_LOADING: u32 = 8;
@@ -39,6 +41,7 @@ pub(super) struct Foundation {
     metrics: Arc<Metrics>,
     rules: Arc<CurrentRules>,
     pub(super) plugins: Arc<PluginDesk>,
+    received: Arc<ReceivedDesk>,
     reloads: Arc<Reloads>,
     journal: committer::JournalHandle,
     pub(super) reader: tidegate_store::Reader,
@@ -93,6 +96,9 @@ impl Foundation {
             config,
             &std::collections::HashMap::new(),
         )));
+        let key = secret_key::prepare(&config.store).map_err(ServeError::SecretKey)?;
+        let received = ReceivedDesk::open(key, &reader, journal.clone(), rules.clone())
+            .map_err(ServeError::Received)?;
         let plugins = Arc::new(PluginDesk::new(
             start_runtime(config)?,
             reader.clone(),
@@ -109,6 +115,7 @@ impl Foundation {
             metrics,
             rules,
             plugins,
+            received: Arc::new(received),
             reloads: Arc::default(),
             journal,
             reader,
@@ -149,6 +156,7 @@ impl Foundation {
                 plugins: self.plugins.clone(),
                 sinks: Arc::new(sinks),
                 alerts: Arc::new(alerts),
+                waivers: Arc::new(WaiverLog::new(self.journal.clone())),
             },
             replays: Arc::new(ReplayDesk::new(reader, journal, self.gate.clone())),
         }
@@ -166,6 +174,7 @@ impl Foundation {
             sinks: crew.desks.sinks.clone(),
             replays: crew.replays.clone(),
             reloads: self.reloads.clone(),
+            received: self.received.clone(),
             metrics: self.metrics.clone(),
             tokens,
             facts,

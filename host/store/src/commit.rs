@@ -39,6 +39,7 @@ mod pause;
 mod replay;
 mod retain;
 mod schedule;
+mod secrets;
 mod sinks;
 mod submission;
 
@@ -281,6 +282,15 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
             audit,
         } => {
             draft.put_grant(&connector, &grant);
+            note(draft, audit, Answer::Done)
+        }
+        Submission::Note(entry) => note(draft, Some(*entry), Answer::Done),
+        Submission::PutSecrets {
+            put,
+            removed,
+            audit,
+        } => {
+            secrets::stage(draft, &put, &removed);
             note(draft, audit, Answer::Done)
         }
         Submission::PutSink { standing, audit } => {

@@ -236,7 +236,8 @@ fn causes(
         Refusal::NoKeys
         | Refusal::KeysExpired
         | Refusal::KeysForOtherScheme
-        | Refusal::UrlNotConfigured => vec![Cause::Configuration],
+        | Refusal::UrlNotConfigured
+        | Refusal::WaiverOver => vec![Cause::Configuration],
         Refusal::SignatureDoubled { .. }
         | Refusal::SignatureMalformed { .. }
         | Refusal::HeaderMissing { .. }

@@ -25,6 +25,7 @@ mod template;
 mod timestamp;
 mod url;
 mod verify;
+mod waiver;
 
 pub use encoding::Encoding;
 pub use event_id::{EventIdRule, EventIdText, IdInJson, IdTemplate, InvalidIdTemplate, event_id};
@@ -41,3 +42,4 @@ pub use template::{InvalidTemplate, Template};
 pub use timestamp::{TimestampPlace, TimestampRule, TimestampUnit};
 pub use url::UrlVariant;
 pub use verify::verify;
+pub use waiver::Waiver;

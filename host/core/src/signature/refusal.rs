@@ -90,6 +90,9 @@ pub enum Refusal {
     /// The scheme signs the URL.
     #[error("the scheme signs the URL, and no public URL is configured")]
     UrlNotConfigured,
+    /// Nothing verifies it, and the waiver that let it in without is over.
+    #[error("the waiver that let requests in without verification is over")]
+    WaiverOver,
 }
 
 /// What is wrong with a signature's text.
@@ -149,6 +152,7 @@ impl Refusal {
             Self::TimestampInFuture { .. } => "timestamp_in_future",
             Self::BodyNotJson => "body_not_json",
             Self::UrlNotConfigured => "url_not_configured",
+            Self::WaiverOver => "waiver_over",
         }
     }
 }

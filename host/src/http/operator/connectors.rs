@@ -115,11 +115,8 @@ fn scheme(rules: &ConnectorRules, standing: Option<&PluginStanding>) -> Option<S
         let (serving, _) = standing?.serving.as_ref()?;
         serving.descriptor.scheme()
     };
-    let scheme = rules
-        .entrance
-        .as_ref()
-        .ok()
-        .map(|entrance| entrance.door.scheme());
+    let door = rules.entrance.as_ref().ok().map(|entrance| entrance.door());
+    let scheme = door.as_ref().and_then(|door| door.scheme());
     let scheme = scheme.or_else(described)?;
     Some(format!(
         "{} in {}",
