@@ -17,13 +17,11 @@ use tidegate_core::event::Accepted;
 use tidegate_core::failure::Failure;
 use tidegate_core::ids::{ConnectorName, SinkName};
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::signature::Refusal;
 use tidegate_core::task::{Attempt, TaskKind};
-use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
 
 use crate::differing::Differing;
-use crate::http::Refusals;
+use crate::http::{Refusals, Refused};
 
 mod open;
 mod sample;
@@ -229,20 +227,21 @@ impl Metrics {
     }
 
     /// A request was refused. `address` is configured, and so bounds what is kept.
-    pub(crate) fn refused(&self, address: &Address, refusal: &Refusal, now: Timestamp) {
+    pub(crate) fn refused(&self, address: &Address, refused: Refused, alert_from: Option<u64>) {
         let connector = match address {
             Address::Connection(id) => &id.connector,
             Address::ByAccount { connector, .. } => connector,
         };
         self.refused
-            .get_or_create(&of(Some(connector), refusal.code()))
+            .get_or_create(&of(Some(connector), refused.reason.code))
             .inc();
-        if self.refusals.keep(address, refusal, now) {
+        let reason = refused.reason.message.clone();
+        if self.refusals.keep(address, refused, alert_from) {
             let path = match address {
                 Address::Connection(id) => id.to_string(),
                 Address::ByAccount { connector, .. } => connector.to_string(),
             };
-            tracing::warn!(%path, reason = %refusal, "a webhook was refused with 401; `tidegate verify --help` finds out why");
+            tracing::warn!(%path, %reason, "a webhook was refused with 401; `tidegate verify --help` finds out why");
         }
     }
 

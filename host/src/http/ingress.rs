@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tidegate_core::descriptor::Acknowledge;
 use tidegate_core::event::Accepted;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use super::body::{self, BodyError};
 use super::percent;
 use super::problem::{self, Problem};
+use super::refusals::{Refused, Seen};
 use super::server::Handler;
 use crate::host::Host;
 use crate::metrics::IngressOutcome;
@@ -142,6 +144,7 @@ impl Ingress {
         let body::Held { bytes, hold } = body::read(body, head_bytes, bytes_max, &self.memory)
             .await
             .map_err(Rejection::Body)?;
+        let (parts, body_bytes) = (&parts, bytes.len());
         let raw = RawRequest {
             method: parts.method.as_str().to_owned(),
             url: rules.public_url().map(|base| public_url(base, &parts.uri)),
@@ -162,7 +165,10 @@ impl Ingress {
         let Ingested {
             connection,
             accepted,
-        } = taken.map_err(|error| self.reject(entrance, error, now))?;
+        } = taken.map_err(|error| {
+            let seen = || seen(parts, body_bytes);
+            self.reject(entrance, error, seen, now)
+        })?;
         let metrics = &self.host.metrics;
         metrics.refusals().verified(&entrance.address);
         // What is not configured is counted together: senders must not fill memory.
@@ -181,10 +187,21 @@ impl Ingress {
         })
     }
 
-    fn reject(&self, entrance: &Entrance, error: IngestError, now: Timestamp) -> Rejection {
+    fn reject(
+        &self,
+        entrance: &Entrance,
+        error: IngestError,
+        seen: impl FnOnce() -> Seen,
+        now: Timestamp,
+    ) -> Rejection {
         match error {
             IngestError::Refused(refusal) => {
-                self.host.metrics.refused(&entrance.address, &refusal, now);
+                let refused = Refused {
+                    at: now,
+                    reason: (&refusal).into(),
+                    seen: Some(seen()),
+                };
+                self.host.metrics.refused(&entrance.address, refused, None);
                 Rejection::Refused
             }
             IngestError::NotStored(reason) => {
@@ -193,6 +210,12 @@ impl Ingress {
             }
         }
     }
+}
+
+/// What is kept of a request that is refused.
+fn seen(parts: &Parts, body_bytes: usize) -> Seen {
+    let names = parts.headers.iter().map(|(name, _)| name.as_str());
+    Seen::of(parts.method.as_str(), names, body_bytes)
 }
 
 /// The URL that the partner signed: what is configured, and the rest as received.

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, RawQuery, State};
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_core::audit::AuditAction;
 use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::ports::Clock as _;
@@ -24,7 +24,7 @@ use super::view::{Answer, page};
 
 use super::writes::{Who, not_stored};
 use crate::config;
-use crate::http::refusals::{Refused, own_path};
+use crate::http::refusals::own_path;
 use crate::rules::ConnectionEntry;
 use crate::system::SystemClock;
 
@@ -81,20 +81,17 @@ pub(super) async fn refusals(
     State(api): State<Api>,
     Path(names): Path<(String, String)>,
 ) -> Answer {
-    let rules = api.host.rules.load();
-    let (id, _) = find(&rules.connections, &names)?;
+    let (rules, now) = (api.host.rules.load(), SystemClock.now());
+    let (id, entry) = find(&rules.connections, &names)?;
     let refusals = api.host.metrics.refusals();
-    let (own_path, shared_path) = (own_path(id), format!("/in/{}", id.connector));
-    let own = refusals
-        .of_connection(id)
-        .into_iter()
-        .map(|refused| (own_path.as_str(), refused));
-    let shared = refusals.of_connector(&id.connector).into_iter();
-    let shared = shared.map(|refused| (shared_path.as_str(), refused));
-    let mut all: Vec<_> = own.chain(shared).collect();
-    all.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.at));
-    let rows = all.iter().map(|(path, refused)| refusal(path, refused));
-    Ok(page::<&str>(rows.collect(), None))
+    let paths = [
+        (own_path(id), refusals.of_connection(id, now)),
+        (
+            format!("/in/{}", id.connector),
+            refusals.of_connector(&id.connector, now),
+        ),
+    ];
+    Ok(Json(view::refusals(entry, &paths, now)))
 }
 
 /// Not by this way: the file says what connections there are.
@@ -238,13 +235,4 @@ async fn known(api: &Api, shown: BTreeSet<ConnectionId>) -> Result<Known, Proble
         .collect();
     api.read(move |reader| Known::read(reader, &shown, of_host))
         .await
-}
-
-fn refusal(path: &str, refused: &Refused) -> Value {
-    json!({
-        "at": refused.at.to_string(),
-        "path": path,
-        "code": refused.refusal.code(),
-        "message": refused.refusal.to_string(),
-    })
 }

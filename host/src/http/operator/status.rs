@@ -131,8 +131,8 @@ fn refused(host: &Host, now: Timestamp) -> Vec<Value> {
             "count": there.count,
             "or_more": there.or_more,
             "newest_at": there.newest.at.to_string(),
-            "code": there.newest.refusal.code(),
-            "message": there.newest.refusal.to_string(),
+            "code": there.newest.reason.code,
+            "message": there.newest.reason.message,
         })
     });
     rows.collect()

@@ -12,7 +12,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_store::{PausedConnection, Reader, ReceivedSecret};
 
 use super::super::view::instant;
-use crate::http::refusals::own_path;
+use crate::http::refusals::{Refused, RefusedAtPath, own_path};
 use crate::rules::ConnectionEntry;
 use crate::system::SystemClock;
 
@@ -86,6 +86,45 @@ pub(super) fn whole(id: &ConnectionId, entry: &ConnectionEntry, known: &Known) -
         members.insert("base_url".into(), entry.rules.base_url.as_deref().into());
     }
     view
+}
+
+/// What was refused at the paths of a connection.
+pub(super) fn refusals(
+    entry: &ConnectionEntry,
+    paths: &[(String, RefusedAtPath)],
+    now: Timestamp,
+) -> Value {
+    let counts = paths.iter().flat_map(|(path, refused)| {
+        let counts = refused.counts.iter();
+        counts.map(move |(code, count)| json!({ "path": path, "code": code, "count": count }))
+    });
+    let last = paths
+        .iter()
+        .flat_map(|(path, refused)| refused.last.iter().map(move |refused| (path, refused)));
+    let mut last: Vec<_> = last.collect();
+    last.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.at));
+    let items = last
+        .into_iter()
+        .map(|(path, refused)| refusal(path, refused));
+    json!({
+        "items": items.collect::<Vec<_>>(),
+        "next": null,
+        "counts": counts.collect::<Vec<_>>(),
+        "waiver": entry.waiver.as_ref().map(|waiver| waiver_view(waiver, now)),
+    })
+}
+
+fn refusal(path: &str, refused: &Refused) -> Value {
+    let seen = refused.seen.as_ref();
+    json!({
+        "at": refused.at.to_string(),
+        "path": path,
+        "code": refused.reason.code,
+        "message": refused.reason.message,
+        "method": seen.map(|seen| &*seen.method),
+        "headers": seen.map(|seen| seen.header_names.split(' ').collect::<Vec<_>>()),
+        "body_bytes": seen.map(|seen| seen.body_bytes),
+    })
 }
 
 fn pause_view(paused: &PausedConnection) -> Value {
