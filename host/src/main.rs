@@ -16,6 +16,7 @@ mod gate;
 mod host;
 mod housekeeping;
 mod http;
+mod key_cache;
 mod logging;
 mod metrics;
 mod outlets;
