@@ -53,6 +53,14 @@ impl JsonPointer {
         })
     }
 
+    /// The pointer to a member of the document itself.
+    pub(crate) fn to_member(name: &str) -> Self {
+        Self {
+            text: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            tokens: vec![name.to_owned()],
+        }
+    }
+
     /// The pointer as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -61,12 +69,17 @@ impl JsonPointer {
     /// The text at this place: a string's content, a number's or boolean's digits and
     /// letters exactly as they stand. `None` where nothing, null, a list or an object is.
     pub fn text_in<'j>(&self, json: &'j [u8]) -> Result<Option<Cow<'j, str>>, NotJson> {
+        Ok(self.raw_in(json)?.and_then(scalar))
+    }
+
+    /// The JSON at this place exactly as it stands; `None` where there is nothing.
+    pub(crate) fn raw_in<'j>(&self, json: &'j [u8]) -> Result<Option<&'j str>, NotJson> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let found = Walk(&self.tokens)
             .deserialize(&mut deserializer)
             .map_err(|_| NotJson)?;
         deserializer.end().map_err(|_| NotJson)?;
-        Ok(found.and_then(|raw| scalar(raw.get())))
+        Ok(found.map(RawValue::get))
     }
 }
 

@@ -8,7 +8,8 @@ use tidegate_core::event::{Accepted, Event};
 use tidegate_core::ids::{AccountName, ConnectionId, ConnectorName};
 use tidegate_core::ports::{Journal, NotStored};
 use tidegate_core::signature::{
-    EventIdRule, KeySet, RawRequest, Refusal, Scheme, VerifiedRequest, Waiver, event_id, verify,
+    EventIdRule, FetchedKey, KeySet, RawRequest, Refusal, Scheme, VerifiedRequest, Waiver,
+    event_id, verify,
 };
 use tidegate_core::time::Timestamp;
 
@@ -40,9 +41,14 @@ impl Door {
         }
     }
 
-    fn open(&self, raw: RawRequest, now: Timestamp) -> Result<VerifiedRequest, Refusal> {
+    fn open(
+        &self,
+        raw: RawRequest,
+        fetched: Option<&FetchedKey>,
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Refusal> {
         match self {
-            Self::Signed { scheme, keys } => verify(raw, scheme, keys, now),
+            Self::Signed { scheme, keys } => verify(raw, scheme, keys, fetched, now),
             Self::Waived { waiver, .. } => waiver.admit(raw, now),
         }
     }
@@ -93,11 +99,12 @@ pub enum IngestError {
 pub async fn ingest<J: Journal>(
     raw: RawRequest,
     door: &Door,
+    fetched: Option<&FetchedKey>,
     address: &Address,
     journal: &J,
     now: Timestamp,
 ) -> Result<Ingested, IngestError> {
-    let verified = door.open(raw, now).map_err(IngestError::Refused)?;
+    let verified = door.open(raw, fetched, now).map_err(IngestError::Refused)?;
     let connection = connection(&verified, address);
     let event = event(verified, door.event_id(), connection.clone());
     let accepted = journal
@@ -237,7 +244,7 @@ mod tests {
         let now = Timestamp::from_secs(100);
         let door = door();
         let mut context = Context::from_waker(Waker::noop());
-        let future = ingest(raw, &door, address, shelf, now);
+        let future = ingest(raw, &door, None, address, shelf, now);
         let Poll::Ready(answer) = pin!(future).poll(&mut context) else {
             panic!("the flow waited for something")
         };

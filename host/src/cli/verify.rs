@@ -87,8 +87,8 @@ pub(super) fn run(
     let keys = KeySet::prepare(&measure.scheme, measure.secrets).map_err(CliError::Keys)?;
     let raw = request(args, measure.public_url.as_deref())?;
     let at = args.at.unwrap_or_else(|| world.now());
-    let explanation = explain(&raw, &measure.scheme, &keys, at);
-    let event_id = verify(raw, &measure.scheme, &keys, at)
+    let explanation = explain(&raw, &measure.scheme, &keys, None, at);
+    let event_id = verify(raw, &measure.scheme, &keys, None, at)
         .ok()
         .map(|verified| signature::event_id(&verified, measure.scheme.event_id()).into_string());
     if output.json() {

@@ -157,6 +157,7 @@ impl Ingress {
         let taken = ingest(
             raw,
             &entrance.door(),
+            None,
             &entrance.address,
             &self.host.journal.holding(hold),
             now,

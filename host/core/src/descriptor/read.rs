@@ -105,9 +105,7 @@ impl Descriptor {
 const fn unsupported_at(unsupported: &Unsupported) -> &'static str {
     match unsupported {
         Unsupported::Algorithm(_) => "/scheme/algorithm",
-        Unsupported::SignaturePlace(_) => "/scheme/signature/in",
         Unsupported::KeyForm { .. } => "/scheme/key",
-        Unsupported::EventIdOfEachItem => "/scheme/event_id/of",
     }
 }
 

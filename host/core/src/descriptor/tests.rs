@@ -200,11 +200,11 @@ fn parts_are_checked() {
 fn what_this_version_cannot_do_is_refused_by_name() {
     check(
         |d| {
-            d["scheme"]["algorithm"] = json!("ed25519");
+            d["scheme"]["algorithm"] = json!("special: morse");
             d["handshakes"] = json!([{"kind": "echo-challenge", "guard": "signature"}]);
         },
         &[
-            "/scheme/algorithm: scheme algorithm \"ed25519\" is not supported by this version",
+            "/scheme/algorithm: scheme algorithm \"special: morse\" is not supported by this version",
             "/handshakes/0/kind: handshake \"echo-challenge\" is not supported by this version",
         ],
     );
@@ -274,6 +274,19 @@ fn the_published_schema_knows_the_keys_that_the_parser_knows() {
     check_keys("/$defs/signature/oneOf/2", &[&scheme::SIGNATURE_JSON_KEYS]);
     check_keys("/$defs/signature/oneOf/3", &[&scheme::JSON_EACH_KEYS]);
     check_keys(
+        "/$defs/signature/oneOf/4",
+        &[&scheme::SIGNATURE_HEADERS_KEYS],
+    );
+    check_keys("/$defs/signature/oneOf/5", &[&scheme::SIGNATURE_QUERY_KEYS]);
+    check_keys(
+        "/$defs/signature/oneOf/6",
+        &[
+            &scheme::SINGLE_KEYS,
+            &scheme::LIST_KEYS,
+            &scheme::KEY_VALUE_LIST_KEYS,
+        ],
+    );
+    check_keys(
         "/$defs/timestamp",
         &[
             &scheme::TIMESTAMP_HEADER_KEYS,
@@ -290,6 +303,8 @@ fn the_published_schema_knows_the_keys_that_the_parser_knows() {
         ],
     );
     check_keys("/$defs/body_hash", &[&scheme::BODY_HASH_KEYS]);
+    check_keys("/$defs/url_hash", &[&scheme::URL_HASH_KEYS]);
+    check_keys("/$defs/key_url", &[&scheme::KEY_URL_KEYS]);
 }
 
 #[track_caller]
@@ -313,6 +328,10 @@ fn the_published_schema_knows_the_words_that_the_parser_knows() {
     );
     check_schema_at("/$defs/algorithm/anyOf/0/enum", json!(Algorithm::NAMES));
     check_schema_at("/$defs/encoding/enum", json!(Encoding::NAMES));
+    check_schema_at(
+        "/$defs/timestamp/properties/in/enum",
+        json!(scheme::TIMESTAMP_PLACES),
+    );
     check_schema_at(
         "/$defs/timestamp/properties/unit/enum",
         json!(TimestampUnit::NAMES),

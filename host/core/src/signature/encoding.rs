@@ -3,6 +3,8 @@
 //! A signature is decoded strictly: the whole value, canonical padding, no white space.
 //! Hex in capitals is accepted, since it is the same bytes.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{
     STANDARD, STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT,
@@ -72,6 +74,40 @@ impl Encoding {
             Err(Malformed::Length {
                 expected: length,
                 got,
+            })
+        }
+    }
+}
+
+impl Encoding {
+    /// Decodes a signature whose length depends on the key.
+    pub(super) fn decode_long(
+        self,
+        text: &str,
+        lengths: &RangeInclusive<usize>,
+    ) -> Result<Vec<u8>, Malformed> {
+        if text.is_empty() {
+            return Err(Malformed::Empty);
+        }
+        // Nothing that long is decoded.
+        let characters_max = 2 * lengths.end() + 4;
+        let decoded = match self {
+            _ if text.len() > characters_max => Err(Malformed::Length {
+                expected: *lengths.end(),
+                got: text.len() / 2,
+            }),
+            Self::Hex => hex::decode(text).map_err(|_| Malformed::NotHex),
+            Self::Base64 => STANDARD.decode(text).map_err(|_| Malformed::NotBase64),
+            Self::Base64Url => URL_SAFE_PAD_INDIFFERENT
+                .decode(text)
+                .map_err(|_| Malformed::NotBase64Url),
+        }?;
+        if lengths.contains(&decoded.len()) {
+            Ok(decoded)
+        } else {
+            Err(Malformed::Length {
+                expected: *lengths.start(),
+                got: decoded.len(),
             })
         }
     }

@@ -261,6 +261,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::signature::verify::Proof;
     use crate::signature::{RawRequest, Scheme};
     use crate::time::Timestamp;
 
@@ -283,7 +284,7 @@ mod tests {
                 .collect(),
             body: Bytes::from(body.to_owned()),
         };
-        VerifiedRequest::new(raw, &scheme, Timestamp::EPOCH)
+        VerifiedRequest::new(raw, &scheme, Proof::none(), Timestamp::EPOCH)
     }
 
     fn header(name: &str) -> EventIdRule {

@@ -9,16 +9,19 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use super::algorithm::{Algorithm, PublicAlgorithm};
+use super::config::SchemeConfig;
 use super::encoding::Encoding;
+use super::fetched::FetchedKey;
 use super::keys::KeySet;
 use super::locate::timestamp_text;
 use super::refusal::{Malformed, Refusal};
 use super::request::RawRequest;
-use super::scheme::{Algorithm, HeaderForm, Scheme, SignaturePlace};
+use super::scheme::{HeaderForm, Scheme, SignaturePlace};
 use super::suspect;
-use super::template::{Piece, Template};
+use super::template::{Filling, Late, Piece, Template};
 use super::timestamp::TimestampRule;
-use super::verify;
+use super::verify::{self, Proof};
 use crate::time::Timestamp;
 
 /// Bytes of a signed content that are shown from its start, and from its end.
@@ -39,6 +42,8 @@ pub struct Explanation {
     pub received: Vec<(usize, Option<Malformed>)>,
     /// How many secrets were given, expired ones included.
     pub secrets: usize,
+    /// The position of the secret that matched, from 1; None where none did.
+    pub matched: Option<usize>,
     /// The signed content's template; None where nothing is signed.
     pub template: Option<String>,
     /// The bytes that were taken as signed.
@@ -81,13 +86,31 @@ pub enum Cause {
     Clock,
     /// The configuration lacks something.
     Configuration,
+    /// The signature is right, and for another body.
+    OtherBody,
+    /// The partner's key has to be fetched, and was not.
+    KeyNotFetched,
     /// Nothing that was tried explains it.
     OtherSecretOrBody,
 }
 
 /// Explains what [`verify()`](super::verify()) says about a request.
-pub fn explain(raw: &RawRequest, scheme: &Scheme, keys: &KeySet, now: Timestamp) -> Explanation {
-    let verdict = verify::check(raw, scheme, keys, now);
+pub fn explain(
+    raw: &RawRequest,
+    scheme: &Scheme,
+    keys: &KeySet,
+    fetched: Option<&FetchedKey>,
+    now: Timestamp,
+) -> Explanation {
+    let judge = Judge {
+        scheme,
+        keys,
+        fetched,
+        now,
+    };
+    let proof = judge.check(raw);
+    let matched = proof.as_ref().ok().and_then(|proof| proof.matched);
+    let verdict = proof.map(|_| ());
     let timestamp = scheme
         .timestamp
         .as_ref()
@@ -95,27 +118,60 @@ pub fn explain(raw: &RawRequest, scheme: &Scheme, keys: &KeySet, now: Timestamp)
     let text = timestamp.as_ref().map(|(_, text)| text.as_ref());
     let url = scheme.needs_url().then(|| raw.url.clone()).flatten();
     let signed = scheme.content.as_ref().and_then(|content| {
-        let pieces = content.resolve(raw, text).ok()?;
+        let filling = Filling {
+            raw,
+            signature: &scheme.signature,
+            timestamp: text,
+            config: keys.config(),
+        };
+        let pieces = content.resolve(&filling).ok()?;
         Some(Excerpt::of(&pieces, url.as_deref().unwrap_or_default()))
     });
     let causes = match &verdict {
         Ok(()) => Vec::new(),
-        Err(refusal) => causes(refusal, raw, scheme, keys, now),
+        Err(refusal) => causes(refusal, raw, &judge),
     };
     Explanation {
         verdict,
         algorithm: scheme.algorithm.text(),
         place: scheme.signature.describe(),
         expected: expected_form(scheme),
-        received: received(raw, scheme),
+        received: received(raw, scheme, keys.config()),
         secrets: keys.len(),
-        template: scheme.content.as_ref().map(Template::to_string),
+        matched,
+        template: scheme
+            .content
+            .as_ref()
+            .map(Template::to_string)
+            .or_else(|| scheme.content_note.clone()),
         signed,
         url,
         body_bytes: raw.body.len(),
         body_sha256: hex::encode(Sha256::digest(&raw.body)),
         age_s: timestamp.and_then(|(rule, text)| age(rule, &text, now)),
         causes,
+    }
+}
+
+/// By what a request and the guesses at it are judged.
+struct Judge<'a> {
+    scheme: &'a Scheme,
+    keys: &'a KeySet,
+    fetched: Option<&'a FetchedKey>,
+    now: Timestamp,
+}
+
+impl Judge<'_> {
+    fn check(&self, raw: &RawRequest) -> Result<Proof, Refusal> {
+        verify::check(raw, self.scheme, self.keys, self.fetched, self.now)
+    }
+
+    /// The age is judged after the signature: a refusal for it means that the rest held.
+    fn matches_but_for_time(&self, raw: &RawRequest) -> bool {
+        matches!(
+            self.check(raw),
+            Ok(_) | Err(Refusal::TimestampTooOld { .. } | Refusal::TimestampInFuture { .. })
+        )
     }
 }
 
@@ -128,9 +184,9 @@ fn age(rule: &TimestampRule, text: &str, now: Timestamp) -> Option<(i64, Option<
 }
 
 fn mac_bytes(scheme: &Scheme) -> Option<usize> {
-    match scheme.algorithm {
-        Algorithm::Hmac(hash) => Some(hash.digest_bytes()),
-        _ => None,
+    match &scheme.algorithm {
+        Algorithm::Public(PublicAlgorithm::Ed25519 | PublicAlgorithm::EcdsaP256Fixed) => Some(64),
+        algorithm => algorithm.mac_bytes(),
     }
 }
 
@@ -156,6 +212,9 @@ fn expected_form(scheme: &Scheme) -> String {
         _ if scheme.algorithm == Algorithm::HttpBasic => {
             "Basic, then user:password in base64".into()
         }
+        (_, Some(encoding)) => format!("a signature in {}", encoding.name()),
+        _ if matches!(scheme.algorithm, Algorithm::Jwt(_)) => "a token in three parts".into(),
+        _ if scheme.algorithm.is_special() => "signatures and what they cover".into(),
         _ => "the secret itself".into(),
     };
     format!("{prefix}{form}")
@@ -171,8 +230,12 @@ fn prefix(scheme: &Scheme) -> Option<&str> {
     }
 }
 
-fn received(raw: &RawRequest, scheme: &Scheme) -> Vec<(usize, Option<Malformed>)> {
-    let Ok(located) = scheme.signature.locate(raw) else {
+fn received(
+    raw: &RawRequest,
+    scheme: &Scheme,
+    config: &SchemeConfig,
+) -> Vec<(usize, Option<Malformed>)> {
+    let Ok(located) = scheme.signature.locate(raw, config) else {
         return Vec::new();
     };
     let judge = |text: &str| match (mac_bytes(scheme), scheme.signature.encoding) {
@@ -186,17 +249,11 @@ fn received(raw: &RawRequest, scheme: &Scheme) -> Vec<(usize, Option<Malformed>)
         .collect()
 }
 
-fn causes(
-    refusal: &Refusal,
-    raw: &RawRequest,
-    scheme: &Scheme,
-    keys: &KeySet,
-    now: Timestamp,
-) -> Vec<Cause> {
+fn causes(refusal: &Refusal, raw: &RawRequest, judge: &Judge<'_>) -> Vec<Cause> {
     match refusal {
         Refusal::NoMatch { .. } => {
             let found: Vec<_> = suspect::guesses(raw)
-                .filter(|guess| matches_but_for_time(&guess.raw, scheme, keys, now))
+                .filter(|guess| judge.matches_but_for_time(&guess.raw))
                 .map(|guess| Cause::Changed(guess.what))
                 .collect();
             if found.is_empty() {
@@ -216,7 +273,7 @@ fn causes(
         Refusal::SignatureMalformed {
             why: Malformed::Prefix,
             ..
-        } => other_prefix(raw, scheme)
+        } => other_prefix(raw, judge.scheme)
             .map(Cause::OtherPrefix)
             .into_iter()
             .collect(),
@@ -237,7 +294,10 @@ fn causes(
         | Refusal::KeysExpired
         | Refusal::KeysForOtherScheme
         | Refusal::UrlNotConfigured
-        | Refusal::WaiverOver => vec![Cause::Configuration],
+        | Refusal::WaiverOver
+        | Refusal::ConfigMissing { .. } => vec![Cause::Configuration],
+        Refusal::BodyHash => vec![Cause::OtherBody],
+        Refusal::KeyNotFetched => vec![Cause::KeyNotFetched],
         Refusal::SignatureDoubled { .. }
         | Refusal::SignatureMalformed { .. }
         | Refusal::HeaderMissing { .. }
@@ -245,16 +305,15 @@ fn causes(
         | Refusal::TimestampMissing
         | Refusal::TimestampDoubled
         | Refusal::TimestampMalformed { .. }
+        | Refusal::KeyIdMalformed
+        | Refusal::KeyUrlForeign { .. }
+        | Refusal::OtherAlgorithm { .. }
+        | Refusal::Claim { .. }
+        | Refusal::NotCovered { .. }
+        | Refusal::TooManyItems { .. }
+        | Refusal::BodyNotForm
         | Refusal::BodyNotJson => Vec::new(),
     }
-}
-
-/// The age is judged after the signature: a refusal for it means that the rest held.
-fn matches_but_for_time(raw: &RawRequest, scheme: &Scheme, keys: &KeySet, now: Timestamp) -> bool {
-    matches!(
-        verify::check(raw, scheme, keys, now),
-        Ok(()) | Err(Refusal::TimestampTooOld { .. } | Refusal::TimestampInFuture { .. })
-    )
 }
 
 fn lookalikes(raw: &RawRequest) -> Vec<String> {
@@ -287,8 +346,13 @@ fn other_prefix(raw: &RawRequest, scheme: &Scheme) -> Option<String> {
 
 impl Excerpt {
     fn of(pieces: &[Piece<'_>], url: &str) -> Self {
-        let bytes: usize = pieces.iter().map(|piece| piece.bytes(url).len()).sum();
-        let all = || pieces.iter().flat_map(|piece| piece.bytes(url)).copied();
+        // A secret in it is shown as what it is, and never itself.
+        let late = Late {
+            url,
+            secret: b"{secret}",
+        };
+        let bytes: usize = pieces.iter().map(|piece| piece.bytes(late).len()).sum();
+        let all = || pieces.iter().flat_map(|piece| piece.bytes(late)).copied();
         let head = escaped(&all().take(EXCERPT_BYTES).collect::<Vec<_>>());
         let rest = bytes.saturating_sub(EXCERPT_BYTES).min(EXCERPT_BYTES);
         let mut tail: Vec<u8> = all().rev().take(rest).collect();
@@ -337,6 +401,13 @@ impl fmt::Display for Cause {
                 "the signature is right: the delivery is late or replayed, or the clocks differ",
             ),
             Self::Configuration => f.write_str("the connection's configuration is not complete"),
+            Self::OtherBody => f.write_str(
+                "the signature is right, and the body was changed on its way: compare its SHA-256 \
+                 and length with what the partner sent",
+            ),
+            Self::KeyNotFetched => f.write_str(
+                "the partner publishes the key: fetch it, or give it as a secret in its place",
+            ),
             Self::OtherSecretOrBody => f.write_str(
                 "the secret is not the one the partner signs with, or the body was changed on its \
                  way: compare its SHA-256 and length with what the partner sent",

@@ -7,30 +7,61 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::request::RawRequest;
+
 /// Name and value of each field of `body` in the order in which they are signed.
 pub(super) fn sorted_concat(body: &[u8]) -> Vec<u8> {
-    let mut fields: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    for field in body.split(|b| *b == b'&').filter(|field| !field.is_empty()) {
-        let (name, value) = match field.iter().position(|b| *b == b'=') {
-            Some(at) => {
-                let (name, value) = field.split_at(at);
-                (name, value.get(1..).unwrap_or(&[]))
-            }
-            None => (field, [].as_slice()),
-        };
-        fields
-            .entry(decode(name))
-            .or_default()
-            .insert(decode(value));
+    let mut sorted: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for (name, value) in fields(body) {
+        sorted.entry(name).or_default().insert(value);
     }
     let mut content = Vec::with_capacity(body.len());
-    for (name, values) in &fields {
+    for (name, values) in &sorted {
         for value in values {
             content.extend_from_slice(name);
             content.extend_from_slice(value);
         }
     }
     content
+}
+
+/// Name and value of each field in order, decoded.
+pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    form.split(|b| *b == b'&')
+        .filter(|field| !field.is_empty())
+        .map(|field| {
+            let mut halves = field.splitn(2, |b| *b == b'=');
+            let name = halves.next().unwrap_or_default();
+            (decode(name), decode(halves.next().unwrap_or_default()))
+        })
+}
+
+/// Two values where one is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Doubled;
+
+/// The decoded value of the one field of that name.
+pub(super) fn only_value(fields: &[u8], name: &str) -> Result<Option<Vec<u8>>, Doubled> {
+    let mut values = self::fields(fields)
+        .filter(|(found, _)| found == name.as_bytes())
+        .map(|(_, value)| value);
+    let first = values.next();
+    if values.next().is_some() {
+        Err(Doubled)
+    } else {
+        Ok(first)
+    }
+}
+
+/// Whether a request says that its body is a form.
+pub(super) fn is_form(raw: &RawRequest) -> bool {
+    raw.headers.iter().any(|(name, value)| {
+        let media_type = value.split(|b| *b == b';').next().unwrap_or_default();
+        name == "content-type"
+            && media_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    })
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {

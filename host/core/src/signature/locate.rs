@@ -5,8 +5,11 @@
 //! could be read in one way here and in another behind us.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
+use super::config::SchemeConfig;
 use super::encoding::MacBytes;
+use super::form;
 use super::refusal::{Malformed, Refusal};
 use super::request::{HeaderName, RawRequest};
 use super::scheme::{HeaderForm, Scheme, SignaturePlace, SignatureRule};
@@ -33,12 +36,18 @@ impl SignatureRule {
             }
             SignaturePlace::Header { name, .. } => format!("header {name}"),
             SignaturePlace::NumberedHeaders { name_prefix } => format!("header {name_prefix}N"),
+            SignaturePlace::Headers(names) => {
+                let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+                format!("header {}", names.join(" or "))
+            }
             SignaturePlace::Json(pointer) => format!("JSON field {pointer}"),
+            SignaturePlace::Form { name, .. } => format!("form field {name:?}"),
+            SignaturePlace::Query(name) => format!("query item {name:?}"),
             SignaturePlace::JsonEach { each, .. } => format!("each item of JSON list {each}"),
         }
     }
 
-    fn missing(&self) -> Refusal {
+    pub(super) fn missing(&self) -> Refusal {
         Refusal::SignatureMissing {
             place: self.describe(),
         }
@@ -58,21 +67,35 @@ impl SignatureRule {
     }
 
     /// The candidate texts of a request.
-    pub(super) fn locate<'a>(&self, raw: &'a RawRequest) -> Result<Located<'a>, Refusal> {
+    pub(super) fn locate<'a>(
+        &self,
+        raw: &'a RawRequest,
+        config: &SchemeConfig,
+    ) -> Result<Located<'a>, Refusal> {
         let texts = match &self.place {
             SignaturePlace::Header { name, form } => {
                 let value = self.only_value(raw, name)?.ok_or_else(|| self.missing())?;
-                self.split(form, value)?
+                let texts = self.split(form, value, config)?;
+                texts.into_iter().map(Cow::Borrowed).collect()
             }
+            SignaturePlace::Headers(names) => self.any_of(raw, names)?,
+            SignaturePlace::Form { name, form } => {
+                let value = self.only_field(&raw.body, name)?;
+                let texts = self.split(form, &value, config)?;
+                texts
+                    .into_iter()
+                    .map(|t| Cow::Owned(t.to_owned()))
+                    .collect()
+            }
+            SignaturePlace::Query(name) => vec![self.only_field(raw.query.as_bytes(), name)?],
             SignaturePlace::NumberedHeaders { name_prefix } => self.numbered(raw, name_prefix)?,
-            SignaturePlace::Json(pointer) => {
+            // Of a list, the body is the item that is looked at.
+            SignaturePlace::Json(pointer) | SignaturePlace::JsonEach { pointer, .. } => {
                 let text = pointer
                     .text_in(&raw.body)
                     .map_err(|_| Refusal::BodyNotJson)?;
                 vec![text.ok_or_else(|| self.missing())?]
             }
-            // Refused before any request is looked at; nothing is ever found here.
-            SignaturePlace::JsonEach { .. } => return Err(self.missing()),
         };
         if texts.len() > SIGNATURES_MAX {
             return Err(self.malformed(Malformed::TooMany));
@@ -106,7 +129,70 @@ impl SignatureRule {
         }
     }
 
-    fn only_value<'a>(
+    /// The decoded signatures of an algorithm whose signatures differ in length.
+    pub(super) fn decode_long(
+        &self,
+        located: &Located<'_>,
+        lengths: &RangeInclusive<usize>,
+    ) -> Result<Vec<Vec<u8>>, Refusal> {
+        let mut why = Malformed::Empty;
+        let mut decoded = Vec::with_capacity(located.texts.len());
+        for text in &located.texts {
+            match self
+                .encoding
+                .ok_or(Malformed::Empty)
+                .and_then(|e| e.decode_long(text, lengths))
+            {
+                Ok(bytes) => decoded.push(bytes),
+                Err(malformed) => why = malformed,
+            }
+        }
+        if decoded.is_empty() {
+            Err(self.malformed(why))
+        } else {
+            Ok(decoded)
+        }
+    }
+
+    /// The one value of a field of a form or query.
+    fn only_field(&self, fields: &[u8], name: &str) -> Result<Cow<'static, str>, Refusal> {
+        let value = form::only_value(fields, name).map_err(|_| self.doubled())?;
+        String::from_utf8(value.ok_or_else(|| self.missing())?)
+            .map(Cow::Owned)
+            .map_err(|_| self.malformed(Malformed::NotText))
+    }
+
+    fn any_of<'a>(
+        &self,
+        raw: &'a RawRequest,
+        names: &[HeaderName],
+    ) -> Result<Vec<Cow<'a, str>>, Refusal> {
+        let mut texts = Vec::new();
+        for name in names {
+            texts.extend(self.only_value(raw, name)?.map(Cow::Borrowed));
+        }
+        if texts.is_empty() {
+            Err(self.missing())
+        } else {
+            Ok(texts)
+        }
+    }
+
+    /// The one value under another key beside the signature.
+    pub(super) fn item<'a>(&self, raw: &'a RawRequest, key: &str) -> Result<&'a str, Refusal> {
+        let SignaturePlace::Header { name, form } = &self.place else {
+            return Err(self.missing());
+        };
+        let header = self.only_value(raw, name)?.ok_or_else(|| self.missing())?;
+        let mut values = values_of(form, header, key);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Ok(value),
+            (Some(_), Some(_)) => Err(self.doubled()),
+            (None, _) => Err(self.missing()),
+        }
+    }
+
+    pub(super) fn only_value<'a>(
         &self,
         raw: &'a RawRequest,
         name: &HeaderName,
@@ -117,13 +203,16 @@ impl SignatureRule {
             .transpose()
     }
 
-    fn split<'a>(&self, form: &HeaderForm, value: &'a str) -> Result<Vec<Cow<'a, str>>, Refusal> {
-        match form {
+    fn split<'v>(
+        &self,
+        form: &HeaderForm,
+        value: &'v str,
+        config: &SchemeConfig,
+    ) -> Result<Vec<&'v str>, Refusal> {
+        let texts: Vec<_> = match form {
             HeaderForm::Single { prefix } => {
                 let text = value.strip_prefix(prefix.as_deref().unwrap_or_default());
-                Ok(vec![Cow::Borrowed(
-                    text.ok_or_else(|| self.malformed(Malformed::Prefix))?,
-                )])
+                vec![text.ok_or_else(|| self.malformed(Malformed::Prefix))?]
             }
             HeaderForm::List {
                 item_separator,
@@ -134,27 +223,26 @@ impl SignatureRule {
                     .split(item_separator.as_str())
                     .filter_map(|item| item.strip_prefix(prefix))
                     .take(SIGNATURES_MAX + 1)
-                    .map(Cow::Borrowed)
                     .collect();
                 if texts.is_empty() {
-                    Err(self.malformed(Malformed::Prefix))
-                } else {
-                    Ok(texts)
+                    return Err(self.malformed(Malformed::Prefix));
                 }
+                texts
             }
             HeaderForm::KeyValueList { key, multiple, .. } => {
+                let key = config.fill(key)?;
                 let texts: Vec<_> = values_of(form, value, key)
                     .take(SIGNATURES_MAX + 1)
-                    .map(Cow::Borrowed)
                     .collect();
                 match texts.len() {
-                    0 => Err(self.missing()),
-                    1 => Ok(texts),
-                    _ if *multiple => Ok(texts),
-                    _ => Err(self.doubled()),
+                    0 => return Err(self.missing()),
+                    1 => texts,
+                    _ if *multiple => texts,
+                    _ => return Err(self.doubled()),
                 }
             }
-        }
+        };
+        Ok(texts)
     }
 
     fn numbered<'a>(
@@ -238,6 +326,16 @@ pub(super) fn timestamp_text<'a>(
                 return Err(Refusal::TimestampDoubled);
             }
             Ok(Cow::Borrowed(text))
+        }
+        // Read by the construction that has them.
+        TimestampPlace::Claim(_) | TimestampPlace::Parameter(_) => Err(Refusal::TimestampMissing),
+        TimestampPlace::Form(field) => {
+            let value =
+                form::only_value(&raw.body, field).map_err(|_| Refusal::TimestampDoubled)?;
+            let value = value.ok_or(Refusal::TimestampMissing)?;
+            String::from_utf8(value)
+                .map(Cow::Owned)
+                .map_err(|_| rule.malformed())
         }
         TimestampPlace::Json(pointer) => pointer
             .text_in(&raw.body)

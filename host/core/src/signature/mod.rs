@@ -9,17 +9,32 @@
 //! Pure: bytes and an instant come in. Parsing of bodies happens before verification
 //! only where a scheme signs fields instead of bytes.
 
+mod algorithm;
+mod body_hash;
+mod builtin;
+mod certificate;
+mod config;
+mod der;
 mod encoding;
 mod event_id;
 mod explain;
+mod fetched;
 mod form;
 mod handshake;
+mod item;
+mod jwk;
+mod jws;
+mod key_form;
 mod keys;
 mod locate;
+mod material;
+mod pem;
+mod public_key;
 mod refusal;
 mod request;
 mod scheme;
 pub(crate) mod scheme_json;
+mod secret;
 mod suspect;
 mod template;
 mod timestamp;
@@ -27,17 +42,24 @@ mod url;
 mod verify;
 mod waiver;
 
+pub use algorithm::{Algorithm, Hash, JwtAlgorithm, PublicAlgorithm};
+pub use builtin::Builtin;
+pub use config::SchemeConfig;
 pub use encoding::Encoding;
 pub use event_id::{EventIdRule, EventIdText, IdInJson, IdTemplate, InvalidIdTemplate, event_id};
 pub use explain::{Cause, Excerpt, Explanation, explain};
+pub use fetched::{FETCHED_KEY_BYTES_MAX, FetchedKey, KeySource, KeySourceKind, KeyUrl};
 pub use handshake::HandshakeKind;
-pub use keys::{InvalidSecret, KeySet, KeySetError, SECRET_BYTES_MAX, SECRETS_MAX, Secret};
-pub use refusal::{Malformed, Refusal};
+pub use key_form::KeyForm;
+pub use keys::{KeySet, KeySetError};
+pub use public_key::InvalidKey;
+pub use refusal::{ClaimFault, Malformed, Refusal};
 pub use request::{HeaderName, InvalidHeaderName, RawRequest, RequestParts, VerifiedRequest};
 pub use scheme::{
-    Algorithm, BodyHashClaim, Hash, HeaderForm, JwtAlgorithm, JwtRule, KeyForm, Scheme,
-    SignaturePlace, SignatureRule, Unsupported,
+    BodyHashPlace, BodyHashRule, HeaderForm, JwtRule, Scheme, SignaturePlace, SignatureRule,
+    Unsupported, UrlHashClaim,
 };
+pub use secret::{InvalidSecret, SECRET_BYTES_MAX, SECRETS_MAX, Secret};
 pub use template::{InvalidTemplate, Template};
 pub use timestamp::{TimestampPlace, TimestampRule, TimestampUnit};
 pub use url::UrlVariant;

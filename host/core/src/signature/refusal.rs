@@ -87,12 +87,76 @@ pub enum Refusal {
     /// The scheme signs fields of a JSON body.
     #[error("the body is not JSON, and the scheme signs fields of it")]
     BodyNotJson,
+    /// More signed items in one body than the bound.
+    #[error("the body has more than {max} signed items")]
+    TooManyItems {
+        /// The bound.
+        max: usize,
+    },
+    /// The scheme signs a form.
+    #[error("the body is no form, and the scheme reads fields of it")]
+    BodyNotForm,
+    /// The content has a value of the connection's configuration in it.
+    #[error("the scheme needs the configured value {name:?}, which is not there")]
+    ConfigMissing {
+        /// Which.
+        name: String,
+    },
+    /// The partner's key is not here yet.
+    #[error("the key that the request is signed with was not fetched")]
+    KeyNotFetched,
+    /// The request names a key in no form of an id.
+    #[error("the id of the key is malformed")]
+    KeyIdMalformed,
+    /// The request names a key at a place where the partner publishes none.
+    #[error("the key's URL is not one of {allowed}")]
+    KeyUrlForeign {
+        /// Where the partner publishes keys.
+        allowed: &'static str,
+    },
+    /// The signature says that it was made in another way than the scheme's.
+    #[error("the signature names another algorithm than {expected}")]
+    OtherAlgorithm {
+        /// The scheme's.
+        expected: &'static str,
+    },
+    /// A token with a claim that does not hold.
+    #[error("claim {claim:?} {why}")]
+    Claim {
+        /// Which.
+        claim: String,
+        /// What is wrong with it.
+        why: ClaimFault,
+    },
+    /// The signature holds, and is for another body.
+    #[error("the signed hash of the body is missing or another body's")]
+    BodyHash,
+    /// A signature that covers less than the scheme asks for.
+    #[error("the signature does not cover {component}")]
+    NotCovered {
+        /// What it should cover.
+        component: String,
+    },
     /// The scheme signs the URL.
     #[error("the scheme signs the URL, and no public URL is configured")]
     UrlNotConfigured,
     /// Nothing verifies it, and the waiver that let it in without is over.
     #[error("the waiver that let requests in without verification is over")]
     WaiverOver,
+}
+
+/// What is wrong with a token's claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimFault {
+    /// Not there.
+    #[error("is missing")]
+    Missing,
+    /// Not of the kind that it has to be.
+    #[error("is not what it has to be")]
+    Malformed,
+    /// For another issuer, URL or request.
+    #[error("is another's")]
+    Other,
 }
 
 /// What is wrong with a signature's text.
@@ -127,6 +191,15 @@ pub enum Malformed {
     /// Not `Basic` credentials.
     #[error("does not hold Basic credentials")]
     NotBasic,
+    /// No compact JWS.
+    #[error("is no compact JWS")]
+    NotJws,
+    /// Of a version or kind that is not known.
+    #[error("is of a version or kind that is not known")]
+    Version,
+    /// No structured field.
+    #[error("is no structured field of signatures")]
+    NotStructured,
     /// Nothing between the separators.
     #[error("is empty")]
     Empty,
@@ -151,6 +224,16 @@ impl Refusal {
             Self::TimestampTooOld { .. } => "timestamp_too_old",
             Self::TimestampInFuture { .. } => "timestamp_in_future",
             Self::BodyNotJson => "body_not_json",
+            Self::TooManyItems { .. } => "too_many_items",
+            Self::BodyNotForm => "body_not_form",
+            Self::ConfigMissing { .. } => "config_missing",
+            Self::KeyNotFetched => "key_not_fetched",
+            Self::KeyIdMalformed => "key_id_malformed",
+            Self::KeyUrlForeign { .. } => "key_url_foreign",
+            Self::OtherAlgorithm { .. } => "other_algorithm",
+            Self::Claim { .. } => "claim",
+            Self::BodyHash => "body_hash",
+            Self::NotCovered { .. } => "not_covered",
             Self::UrlNotConfigured => "url_not_configured",
             Self::WaiverOver => "waiver_over",
         }

@@ -7,9 +7,11 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
 use super::scheme::Scheme;
+use super::verify::Proof;
 use crate::event::BodyAuthenticated;
 use crate::time::Timestamp;
 
@@ -43,6 +45,12 @@ impl HeaderName {
         } else {
             Err(InvalidHeaderName)
         }
+    }
+
+    /// A name that this code knows, in lower case.
+    pub(super) fn known(name: &'static str) -> Self {
+        debug_assert!(Self::parse(name).is_ok_and(|parsed| parsed.as_str() == name));
+        Self(name.into())
     }
 
     /// The name in lower case.
@@ -114,6 +122,8 @@ impl fmt::Debug for RawRequest {
 pub struct VerifiedRequest {
     raw: RawRequest,
     received: Timestamp,
+    matched: Option<usize>,
+    claims: Map<String, Value>,
     body_authenticated: BodyAuthenticated,
 }
 
@@ -134,10 +144,15 @@ pub struct RequestParts {
 
 impl VerifiedRequest {
     /// To be called only once the proof held.
-    pub(super) fn new(mut raw: RawRequest, scheme: &Scheme, received: Timestamp) -> Self {
-        let proof = scheme.credential_header().map(HeaderName::as_str);
+    pub(super) fn new(
+        mut raw: RawRequest,
+        scheme: &Scheme,
+        proof: Proof,
+        received: Timestamp,
+    ) -> Self {
+        let credential = scheme.credential_header().map(HeaderName::as_str);
         for (name, value) in &mut raw.headers {
-            if proof == Some(name) {
+            if credential == Some(name) {
                 *value = Bytes::from_static(VERIFIED);
             } else if CREDENTIAL_HEADERS.contains(&name.as_str()) {
                 *value = Bytes::from_static(REDACTED);
@@ -146,6 +161,8 @@ impl VerifiedRequest {
         Self {
             raw,
             received,
+            matched: proof.matched,
+            claims: proof.claims,
             body_authenticated: scheme.body_authenticated(),
         }
     }
@@ -160,6 +177,8 @@ impl VerifiedRequest {
         Self {
             raw,
             received,
+            matched: None,
+            claims: Map::new(),
             body_authenticated: BodyAuthenticated::None,
         }
     }
@@ -167,6 +186,17 @@ impl VerifiedRequest {
     /// When it was verified.
     pub const fn received(&self) -> Timestamp {
         self.received
+    }
+
+    /// The position of the secret that matched, from 1 in the order in which they were
+    /// given; None where it was a fetched key.
+    pub const fn matched(&self) -> Option<usize> {
+        self.matched
+    }
+
+    /// A claim of the token that was the proof.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
     }
 
     /// How much of the body the proof vouches for.

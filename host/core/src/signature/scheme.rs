@@ -2,13 +2,17 @@
 //!
 //! A [`Scheme`] says where a signature is, what it covers and with what it is made. It
 //! is read from a document (`scheme_json`) and interpreted by `verify`; a new partner
-//! is a new document, a new primitive is a variant here. Primitives that are named but
-//! not built yet are read as well, so that a descriptor stays readable, and refused by
-//! [`Scheme::check_supported`] before anything runs with them: there is no path on
+//! is a new document, a new primitive is a variant here. A construction that this version
+//! does not know is read as well, so that a descriptor stays readable, and refused by
+//! [`Scheme::check_supported`] before anything runs with it: there is no path on
 //! which an unsupported scheme accepts a request.
 
+use super::algorithm::{Algorithm, Hash, JwtAlgorithm};
+use super::builtin::Builtin;
 use super::encoding::Encoding;
 use super::event_id::EventIdRule;
+use super::fetched::KeyUrl;
+use super::key_form::KeyForm;
 use super::request::HeaderName;
 use super::template::{Part, Template};
 use super::timestamp::{TimestampPlace, TimestampRule};
@@ -21,75 +25,23 @@ use crate::pointer::JsonPointer;
 pub struct Scheme {
     pub(super) algorithm: Algorithm,
     pub(super) key: KeyForm,
+    /// Where its public keys are published; certificates are named by the request.
+    pub(super) key_url: Option<KeyUrl>,
     pub(super) signature: SignatureRule,
     pub(super) content: Option<Template>,
+    /// For people: what a construction with code of its own signs.
+    pub(super) content_note: Option<String>,
     pub(super) timestamp: Option<TimestampRule>,
     pub(super) url_variants: Vec<UrlVariant>,
+    /// Whether the content may have been signed with a newline at its end.
+    pub(super) newline_variant: bool,
     pub(super) jwt: JwtRule,
+    pub(super) body_hash: Option<BodyHashRule>,
+    /// What an RFC 9421 signature has to cover at least; empty for other algorithms.
+    pub(super) components: Vec<String>,
     pub(super) event_id: EventIdRule,
     pub(super) body_authenticated: BodyAuthenticated,
     pub(super) then: Option<String>,
-}
-
-/// With what a proof is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC over the content.
-    Hmac(Hash),
-    /// The request carries the secret itself.
-    SharedToken,
-    /// HTTP Basic credentials.
-    HttpBasic,
-    /// Ed25519 over the content. Not supported yet.
-    Ed25519,
-    /// ECDSA on P-256 with SHA-256, DER signatures. Not supported yet.
-    EcdsaP256Sha256,
-    /// RSA PKCS#1 v1.5 over the content. Not supported yet.
-    RsaPkcs1(Hash),
-    /// A compact JWS with the pinned algorithm. Not supported yet.
-    Jwt(JwtAlgorithm),
-    /// A construction that needs code of its own, by name. Not supported yet.
-    Special(String),
-}
-
-/// A hash function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// SHA-1.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-512.
-    Sha512,
-}
-
-/// The algorithm that a JWT has to name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    /// HMAC-SHA256.
-    Hs256,
-    /// ECDSA on P-256.
-    Es256,
-    /// RSA PKCS#1 v1.5 with SHA-256.
-    Rs256,
-}
-
-/// How a secret's text becomes a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyForm {
-    /// The text's bytes.
-    Utf8,
-    /// Hexadecimal.
-    Hex,
-    /// Base64, after an optional prefix.
-    Base64 {
-        /// The prefix that may stand before it.
-        optional_prefix: Option<String>,
-    },
-    /// User and password with a colon between them.
-    UserPassword,
-    /// Any other form, in words; belongs to an algorithm that is not built yet.
-    Other(String),
 }
 
 /// Where a signature is and how its bytes are written.
@@ -110,6 +62,8 @@ pub enum SignaturePlace {
         /// How the header's value is built.
         form: HeaderForm,
     },
+    /// In any of several headers, each of which may be absent.
+    Headers(Vec<HeaderName>),
     /// In each header with that prefix and a number.
     NumberedHeaders {
         /// The names without their number, in lower case.
@@ -117,7 +71,16 @@ pub enum SignaturePlace {
     },
     /// In a field of the JSON body.
     Json(JsonPointer),
-    /// In each element of a list in the JSON body. Not supported yet.
+    /// In a field of the form body.
+    Form {
+        /// The field.
+        name: String,
+        /// How its value is built.
+        form: HeaderForm,
+    },
+    /// In an item of the query.
+    Query(String),
+    /// In each element of a list in the JSON body; each has to hold.
     JsonEach {
         /// The list.
         each: JsonPointer,
@@ -149,7 +112,7 @@ pub enum HeaderForm {
         item_separator: String,
         /// Between key and value.
         pair_separator: String,
-        /// The key under which a signature is.
+        /// The key under which a signature is; may be `{config:NAME}`.
         key: String,
         /// Whether that key may occur more than once.
         multiple: bool,
@@ -161,14 +124,41 @@ pub enum HeaderForm {
 /// What a JWT has to claim. Empty for other algorithms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JwtRule {
+    /// May be `{config:NAME}`.
     pub(super) issuer: Option<String>,
     pub(super) max_age_s: Option<u64>,
-    pub(super) body_hash: Option<BodyHashClaim>,
+    /// How far `exp`, `nbf` and `iat` may be off.
+    pub(super) leeway_s: Option<u64>,
+    /// The claim that holds the hash of the URL.
+    pub(super) url_hash: Option<UrlHashClaim>,
 }
 
-/// The claim of a JWT that holds the body's hash.
+/// Where the hash of the body stands that has to be the body's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BodyHashClaim {
+pub struct BodyHashRule {
+    pub(super) place: BodyHashPlace,
+    pub(super) hash: Hash,
+    pub(super) encoding: Encoding,
+    /// Whether it may be absent where the body is empty.
+    pub(super) optional_when_empty: bool,
+    /// Whether it may be absent where the body is a form, whose fields are then signed.
+    pub(super) unless_form: bool,
+}
+
+/// Where the hash of the body stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyHashPlace {
+    /// In a claim of a JWT.
+    Claim(String),
+    /// In an item of the query, which the signature covers as part of the URL.
+    Query(String),
+    /// In a header, which the signature covers.
+    Header(HeaderName),
+}
+
+/// The claim of a JWT that holds the hash of the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlHashClaim {
     pub(super) name: String,
     pub(super) hash: Hash,
     pub(super) encoding: Encoding,
@@ -180,9 +170,6 @@ pub enum Unsupported {
     /// The algorithm.
     #[error("scheme algorithm {0:?} is not supported by this version")]
     Algorithm(String),
-    /// Where the signature is.
-    #[error("a signature in {0:?} is not supported by this version")]
-    SignaturePlace(&'static str),
     /// The form of the key.
     #[error("scheme key {key:?} is not supported by this version for algorithm {algorithm:?}")]
     KeyForm {
@@ -191,9 +178,6 @@ pub enum Unsupported {
         /// The algorithm.
         algorithm: String,
     },
-    /// Several events in one body.
-    #[error("an event id of each item is not supported by this version")]
-    EventIdOfEachItem,
 }
 
 impl Scheme {
@@ -237,6 +221,32 @@ impl Scheme {
         self.content
             .as_ref()
             .is_some_and(|content| content.has(&Part::Url))
+            || self.jwt.url_hash.is_some()
+            || match &self.algorithm {
+                Algorithm::Builtin(builtin) => builtin.needs_url(&self.components),
+                _ => false,
+            }
+    }
+
+    /// Whether it can be verified without any secret, with keys that the partner publishes.
+    pub const fn fetches_keys(&self) -> bool {
+        match &self.algorithm {
+            Algorithm::Builtin(Builtin::AwsSns | Builtin::PayPal) => true,
+            _ => self.key_url.is_some(),
+        }
+    }
+
+    /// The same scheme with another tolerance for its timestamp, or greatest age of its
+    /// token; without either it stays as it is.
+    #[must_use]
+    pub fn with_tolerance_s(mut self, tolerance_s: u64) -> Self {
+        if let Some(rule) = &mut self.timestamp {
+            rule.tolerance_s = Some(tolerance_s);
+        }
+        if let Some(max_age_s) = &mut self.jwt.max_age_s {
+            *max_age_s = tolerance_s;
+        }
+        self
     }
 
     /// The same scheme with another event-id rule, which the caller checks.
@@ -259,32 +269,42 @@ impl Scheme {
     /// Whether this version can check every part of it. To be asked before a scheme is
     /// put to use; [`KeySet::prepare`](super::KeySet::prepare) asks as well.
     pub fn check_supported(&self) -> Result<(), Unsupported> {
-        match (&self.algorithm, &self.key) {
-            (Algorithm::Hmac(_), KeyForm::Utf8 | KeyForm::Hex | KeyForm::Base64 { .. })
-            | (Algorithm::SharedToken, KeyForm::Utf8)
-            | (Algorithm::HttpBasic, KeyForm::UserPassword) => {}
-            (Algorithm::Hmac(_) | Algorithm::SharedToken | Algorithm::HttpBasic, key) => {
-                return Err(Unsupported::KeyForm {
-                    key: key.text(),
-                    algorithm: self.algorithm.text(),
-                });
+        let key = &self.key;
+        let fits = match &self.algorithm {
+            Algorithm::Hmac(_) | Algorithm::Sha256WithSecret | Algorithm::SharedToken => {
+                key.is_shared()
             }
-            (
-                Algorithm::Ed25519
-                | Algorithm::EcdsaP256Sha256
-                | Algorithm::RsaPkcs1(_)
-                | Algorithm::Jwt(_)
-                | Algorithm::Special(_),
-                _,
-            ) => return Err(Unsupported::Algorithm(self.algorithm.text())),
+            Algorithm::Jwt(JwtAlgorithm::Hs256) => key.is_shared(),
+            Algorithm::HttpBasic => *key == KeyForm::UserPassword,
+            Algorithm::Public(_) | Algorithm::Jwt(JwtAlgorithm::Es256 | JwtAlgorithm::Rs256) => {
+                key.is_public()
+            }
+            Algorithm::Builtin(builtin) => match builtin {
+                Builtin::AwsSns | Builtin::PayPal => key.is_public(),
+                Builtin::Contentful | Builtin::AtlassianQsh | Builtin::Hygraph => key.is_shared(),
+                Builtin::Rfc9421 => key.is_public() || key.is_shared(),
+            },
+            Algorithm::Unknown(_) => {
+                return Err(Unsupported::Algorithm(self.algorithm.text()));
+            }
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Unsupported::KeyForm {
+                key: key.text(),
+                algorithm: self.algorithm.text(),
+            })
         }
-        if let SignaturePlace::JsonEach { .. } = self.signature.place {
-            return Err(Unsupported::SignaturePlace("json-each"));
+    }
+
+    /// The texts to try at the end of the content.
+    pub(super) const fn endings(&self) -> &'static [&'static [u8]] {
+        if self.newline_variant {
+            &[b"", b"\n"]
+        } else {
+            &[b""]
         }
-        if self.event_id.is_of_each_item() {
-            return Err(Unsupported::EventIdOfEachItem);
-        }
-        Ok(())
     }
 
     /// The headers of which a request may have one only.
@@ -306,129 +326,5 @@ impl SignatureRule {
     /// How its bytes are written; None where the text itself is the proof.
     pub const fn encoding(&self) -> Option<Encoding> {
         self.encoding
-    }
-}
-
-impl Hash {
-    /// Bytes of a digest, and so of an HMAC.
-    pub const fn digest_bytes(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
-
-    /// The word of a scheme document.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
-    }
-}
-
-impl Algorithm {
-    /// The words of a scheme document; beside them `special: NAME`.
-    pub(crate) const NAMES: [&'static str; 12] = [
-        "hmac-sha1",
-        "hmac-sha256",
-        "hmac-sha512",
-        "shared-token",
-        "http-basic",
-        "ed25519",
-        "ecdsa-p256-sha256 (DER)",
-        "rsa-pkcs1-sha1",
-        "rsa-pkcs1-sha256",
-        "jwt HS256",
-        "jwt ES256",
-        "jwt RS256",
-    ];
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "hmac-sha1" => Self::Hmac(Hash::Sha1),
-            "hmac-sha256" => Self::Hmac(Hash::Sha256),
-            "hmac-sha512" => Self::Hmac(Hash::Sha512),
-            "shared-token" => Self::SharedToken,
-            "http-basic" => Self::HttpBasic,
-            "ed25519" => Self::Ed25519,
-            "ecdsa-p256-sha256 (DER)" => Self::EcdsaP256Sha256,
-            "rsa-pkcs1-sha1" => Self::RsaPkcs1(Hash::Sha1),
-            "rsa-pkcs1-sha256" => Self::RsaPkcs1(Hash::Sha256),
-            "jwt HS256" => Self::Jwt(JwtAlgorithm::Hs256),
-            "jwt ES256" => Self::Jwt(JwtAlgorithm::Es256),
-            "jwt RS256" => Self::Jwt(JwtAlgorithm::Rs256),
-            _ => Self::Special(
-                text.strip_prefix("special: ")
-                    .filter(|name| !name.is_empty())?
-                    .into(),
-            ),
-        })
-    }
-
-    /// The words of a scheme document.
-    pub fn text(&self) -> String {
-        match self {
-            Self::Hmac(hash) => format!("hmac-{}", hash.name()),
-            Self::SharedToken => "shared-token".into(),
-            Self::HttpBasic => "http-basic".into(),
-            Self::Ed25519 => "ed25519".into(),
-            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256 (DER)".into(),
-            Self::RsaPkcs1(hash) => format!("rsa-pkcs1-{}", hash.name()),
-            Self::Jwt(JwtAlgorithm::Hs256) => "jwt HS256".into(),
-            Self::Jwt(JwtAlgorithm::Es256) => "jwt ES256".into(),
-            Self::Jwt(JwtAlgorithm::Rs256) => "jwt RS256".into(),
-            Self::Special(name) => format!("special: {name}"),
-        }
-    }
-
-    /// Whether it signs a content; the others carry their proof in the request.
-    pub(super) const fn signs_content(&self) -> bool {
-        match self {
-            Self::Hmac(_) | Self::Ed25519 | Self::EcdsaP256Sha256 | Self::RsaPkcs1(_) => true,
-            Self::SharedToken | Self::HttpBasic | Self::Jwt(_) | Self::Special(_) => false,
-        }
-    }
-}
-
-impl KeyForm {
-    /// Reads the free text of a scheme document. Only the forms that this version uses
-    /// are understood, each in one wording; the rest is kept as it stands.
-    pub(super) fn parse(text: &str) -> Self {
-        let optional_prefix = text
-            .strip_prefix("base64, optional ")
-            .and_then(|rest| rest.strip_suffix(" prefix"));
-        match (text, optional_prefix) {
-            ("utf8", _) => Self::Utf8,
-            ("hex", _) => Self::Hex,
-            ("base64", _) => Self::Base64 {
-                optional_prefix: None,
-            },
-            ("user:password", _) => Self::UserPassword,
-            (_, Some(prefix)) => Self::Base64 {
-                optional_prefix: Some(prefix.to_owned()),
-            },
-            (other, None) => Self::Other(other.to_owned()),
-        }
-    }
-
-    /// The words of a scheme document.
-    pub fn text(&self) -> String {
-        match self {
-            Self::Utf8 => "utf8".into(),
-            Self::Hex => "hex".into(),
-            Self::Base64 {
-                optional_prefix: None,
-            } => "base64".into(),
-            Self::Base64 {
-                optional_prefix: Some(prefix),
-            } => {
-                format!("base64, optional {prefix} prefix")
-            }
-            Self::UserPassword => "user:password".into(),
-            Self::Other(text) => text.clone(),
-        }
     }
 }

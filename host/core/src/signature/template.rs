@@ -8,9 +8,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::config::SchemeConfig;
 use super::form;
 use super::refusal::Refusal;
 use super::request::{HeaderName, RawRequest};
+use super::scheme::SignatureRule;
 use crate::event::BodyAuthenticated;
 use crate::pointer::JsonPointer;
 
@@ -32,6 +34,8 @@ pub(super) enum Part {
     Url,
     Method,
     Timestamp,
+    Secret,
+    Config(String),
     Header(HeaderName),
     Json(JsonPointer),
     FormSortedConcat,
@@ -46,7 +50,8 @@ pub enum InvalidTemplate {
     /// Not a variable.
     #[error(
         "has the variable {{{0}}}, which is not known; known: {{body}}, {{timestamp}}, {{url}}, \
-         {{method}}, {{header:NAME}}, {{json:/pointer}}, {{form-sorted-concat}}"
+         {{method}}, {{secret}}, {{header:NAME}}, {{json:/pointer}}, {{config:NAME}}, \
+         {{form-sorted-concat}}"
     )]
     Variable(String),
     /// More parts than the bound.
@@ -112,16 +117,22 @@ impl Template {
     }
 
     /// The pieces of one request, in order.
-    pub(super) fn resolve<'a>(
-        &'a self,
-        raw: &'a RawRequest,
-        timestamp: Option<&'a str>,
-    ) -> Result<Vec<Piece<'a>>, Refusal> {
+    pub(super) fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Vec<Piece<'a>>, Refusal> {
         self.parts
             .iter()
-            .map(|part| part.resolve(raw, timestamp))
+            .map(|part| part.resolve(filling))
             .collect()
     }
+}
+
+/// With what a template is filled.
+#[derive(Clone, Copy)]
+pub(super) struct Filling<'a> {
+    pub(super) raw: &'a RawRequest,
+    /// Where the signature stands, for further items beside it.
+    pub(super) signature: &'a SignatureRule,
+    pub(super) timestamp: Option<&'a str>,
+    pub(super) config: &'a SchemeConfig,
 }
 
 impl fmt::Display for Template {
@@ -130,29 +141,35 @@ impl fmt::Display for Template {
     }
 }
 
-/// Bytes of a resolved template; the URL stays open because several spellings of it may
-/// be tried.
+/// Bytes of a resolved template; the URL and the secret stay open because several of
+/// them may be tried.
 #[derive(Debug)]
 pub(super) enum Piece<'a> {
     Bytes(Cow<'a, [u8]>),
     Url,
+    Secret,
+}
+
+/// What is filled in for each try.
+#[derive(Clone, Copy)]
+pub(super) struct Late<'a> {
+    pub(super) url: &'a str,
+    pub(super) secret: &'a [u8],
 }
 
 impl Piece<'_> {
-    pub(super) fn bytes<'p>(&'p self, url: &'p str) -> &'p [u8] {
+    pub(super) fn bytes<'p>(&'p self, late: Late<'p>) -> &'p [u8] {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Url => url.as_bytes(),
+            Self::Url => late.url.as_bytes(),
+            Self::Secret => late.secret,
         }
     }
 }
 
 impl Part {
-    fn resolve<'a>(
-        &'a self,
-        raw: &'a RawRequest,
-        timestamp: Option<&'a str>,
-    ) -> Result<Piece<'a>, Refusal> {
+    fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Piece<'a>, Refusal> {
+        let Filling { raw, timestamp, .. } = *filling;
         let bytes = match self {
             Self::Literal(text) => Cow::Borrowed(text.as_bytes()),
             Self::Body => Cow::Borrowed(raw.body.as_ref()),
@@ -160,6 +177,12 @@ impl Part {
             Self::Method => Cow::Borrowed(raw.method.as_bytes()),
             Self::Timestamp => {
                 Cow::Borrowed(timestamp.ok_or(Refusal::TimestampMissing)?.as_bytes())
+            }
+            Self::Secret => return Ok(Piece::Secret),
+            Self::Config(name) => {
+                let value = filling.config.get(name);
+                let value = value.ok_or_else(|| Refusal::ConfigMissing { name: name.clone() });
+                Cow::Borrowed(value?.as_bytes())
             }
             Self::Header(name) => match raw.header(name)? {
                 Some(value) => Cow::Borrowed(value.as_ref()),
@@ -188,9 +211,11 @@ fn variable(name: &str) -> Result<Part, InvalidTemplate> {
         "url" => Part::Url,
         "method" => Part::Method,
         "timestamp" => Part::Timestamp,
+        "secret" => Part::Secret,
         "form-sorted-concat" => Part::FormSortedConcat,
         _ => match name.split_once(':').ok_or_else(unknown)? {
             ("header", header) => Part::Header(HeaderName::parse(header).map_err(|_| unknown())?),
+            ("config", name) if !name.is_empty() => Part::Config(name.to_owned()),
             ("json", pointer) => Part::Json(JsonPointer::parse(pointer).map_err(|_| unknown())?),
             _ => return Err(unknown()),
         },
@@ -202,6 +227,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::signature::scheme::SignaturePlace;
 
     fn request() -> RawRequest {
         RawRequest {
@@ -218,10 +244,25 @@ mod tests {
     fn check(template: &str, expected: Result<&str, &str>) {
         let template = Template::parse(template).unwrap();
         let raw = request();
-        let resolved = template.resolve(&raw, Some("99")).map(|pieces| {
+        let config = SchemeConfig::from_iter([("a".to_owned(), "c".to_owned())]);
+        let signature = SignatureRule {
+            place: SignaturePlace::Query("s".into()),
+            encoding: None,
+        };
+        let filling = Filling {
+            raw: &raw,
+            signature: &signature,
+            timestamp: Some("99"),
+            config: &config,
+        };
+        let late = Late {
+            url: "https://u",
+            secret: b"s3",
+        };
+        let resolved = template.resolve(&filling).map(|pieces| {
             let bytes: Vec<u8> = pieces
                 .iter()
-                .flat_map(|piece| piece.bytes("https://u").to_vec())
+                .flat_map(|piece| piece.bytes(late).to_vec())
                 .collect();
             String::from_utf8(bytes).unwrap()
         });
@@ -237,7 +278,9 @@ mod tests {
         check("v0:{timestamp}:{body}", Ok(r#"v0:99:{"a":{"b":7}}"#));
         check("{method}{url}", Ok("POSThttps://u"));
         check("{header:X-Id}.{json:/a/b}.{json:/none}.", Ok("m1.7.."));
+        check("{secret}{config:a}", Ok("s3c"));
         check("{header:X-Other}", Err("header_missing"));
+        check("{config:b}", Err("config_missing"));
     }
 
     #[track_caller]
@@ -249,7 +292,7 @@ mod tests {
     fn what_is_no_template_is_refused() {
         check_invalid("{body", InvalidTemplate::Unpaired);
         check_invalid("body}", InvalidTemplate::Unpaired);
-        check_invalid("{secret}", InvalidTemplate::Variable("secret".into()));
+        check_invalid("{config:}", InvalidTemplate::Variable("config:".into()));
         check_invalid("{json:a}", InvalidTemplate::Variable("json:a".into()));
         check_invalid("{header:}", InvalidTemplate::Variable("header:".into()));
         check_invalid(&"{body}".repeat(65), InvalidTemplate::TooLong);
@@ -259,7 +302,17 @@ mod tests {
     fn a_body_alone_is_not_copied() {
         let raw = request();
         let template = Template::parse("{body}").unwrap();
-        let pieces = template.resolve(&raw, None).unwrap();
+        let signature = SignatureRule {
+            place: SignaturePlace::Query("s".into()),
+            encoding: None,
+        };
+        let filling = Filling {
+            raw: &raw,
+            signature: &signature,
+            timestamp: None,
+            config: &SchemeConfig::EMPTY,
+        };
+        let pieces = template.resolve(&filling).unwrap();
         assert!(
             matches!(pieces.as_slice(), [Piece::Bytes(Cow::Borrowed(b))] if b.as_ptr() == raw.body.as_ptr())
         );

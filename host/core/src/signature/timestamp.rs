@@ -23,6 +23,12 @@ pub enum TimestampPlace {
     SignatureItem(String),
     /// In the JSON body.
     Json(JsonPointer),
+    /// In a field of the form body.
+    Form(String),
+    /// In a claim of the token.
+    Claim(String),
+    /// In a parameter of an RFC 9421 signature, where it is in seconds.
+    Parameter(String),
 }
 
 /// How a timestamp is written.

@@ -6,32 +6,78 @@
 //! wrong gives a [`Refusal`] and nothing else of the request.
 //!
 //! What must not be here: how a scheme is written, where a signature stands (`locate`),
-//! what it covers (`template`).
+//! what it covers (`template`), constructions with code of their own (`jws`, `builtin`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
+use serde_json::{Map, Value};
 use subtle::Choice;
 use zeroize::Zeroizing;
 
+use super::algorithm::{Algorithm, PublicAlgorithm};
+use super::config::SchemeConfig;
 use super::encoding::MacBytes;
-use super::keys::{KeySet, Material};
+use super::fetched::FetchedKey;
+use super::keys::{KeyInUse, KeySet};
 use super::locate::{Located, timestamp_text};
 use super::refusal::{Malformed, Refusal};
 use super::request::{RawRequest, VerifiedRequest};
-use super::scheme::{Algorithm, Scheme};
-use super::template::Template;
-use super::url;
+use super::scheme::{Scheme, SignaturePlace};
+use super::template::{Filling, Late, Piece, Template};
+use super::{body_hash, builtin, item, jws, url};
 use crate::time::Timestamp;
 
 /// Checks a request against a scheme and the keys that were prepared for it.
+///
+/// `fetched` is the key that [`Scheme::wanted_key`] asked for, where the scheme's keys are
+/// fetched and none is configured.
 pub fn verify(
     raw: RawRequest,
     scheme: &Scheme,
     keys: &KeySet,
+    fetched: Option<&FetchedKey>,
     now: Timestamp,
 ) -> Result<VerifiedRequest, Refusal> {
-    check(&raw, scheme, keys, now)?;
-    Ok(VerifiedRequest::new(raw, scheme, now))
+    let proof = check(&raw, scheme, keys, fetched, now)?;
+    Ok(VerifiedRequest::new(raw, scheme, proof, now))
+}
+
+/// What made a request's proof hold.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// The position of the secret, from 1; None where it was a fetched key.
+    pub(super) matched: Option<usize>,
+    /// The claims of its token; empty where there is none.
+    pub(super) claims: Map<String, Value>,
+}
+
+impl Proof {
+    /// One without any key, for tests of what follows verification.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self {
+            matched: None,
+            claims: Map::new(),
+        }
+    }
+
+    pub(super) fn by(key: KeyInUse<'_>) -> Self {
+        Self {
+            matched: key.position,
+            claims: Map::new(),
+        }
+    }
+}
+
+/// Everything that a request is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) raw: &'a RawRequest,
+    pub(super) scheme: &'a Scheme,
+    /// At least one.
+    pub(super) keys: &'a [KeyInUse<'a>],
+    pub(super) config: &'a SchemeConfig,
+    pub(super) now: Timestamp,
 }
 
 /// Whether the request's proof holds.
@@ -39,86 +85,237 @@ pub(super) fn check(
     raw: &RawRequest,
     scheme: &Scheme,
     keys: &KeySet,
+    fetched: Option<&FetchedKey>,
     now: Timestamp,
-) -> Result<(), Refusal> {
-    let keys = keys.in_use(&scheme.algorithm, now)?;
+) -> Result<Proof, Refusal> {
+    let config = keys.config();
+    let keys = keys.in_use(scheme, raw, fetched, now)?;
     for name in scheme.single_headers() {
         raw.header(name)?;
     }
-    let located = scheme.signature.locate(raw)?;
-    let timestamp = match &scheme.timestamp {
-        Some(rule) => Some((rule, timestamp_text(scheme, rule, raw)?)),
-        None => None,
+    let attempt = Attempt {
+        raw,
+        scheme,
+        keys: &keys,
+        config,
+        now,
     };
-    let instant = match &timestamp {
-        Some((rule, text)) => Some((rule, rule.read(text)?)),
-        None => None,
-    };
-    let text = timestamp.as_ref().map(|(_, text)| text.as_ref());
-    let matched = match (&scheme.algorithm, &scheme.content) {
-        (Algorithm::Hmac(hash), Some(content)) => {
-            let signatures = scheme.signature.decode(&located, hash.digest_bytes())?;
-            let signatures: Vec<_> = signatures.iter().map(MacBytes::as_slice).collect();
-            any_mac_matches(raw, scheme, content, text, &keys, &signatures)?
+    match &scheme.signature.place {
+        SignaturePlace::JsonEach { each, item, .. } => {
+            check_each(&attempt, &item::items(&raw.body, each, item.as_ref())?)
         }
-        (Algorithm::SharedToken, _) => {
-            any_is_itself(&keys, located.texts.iter().map(|t| t.as_bytes()))
-        }
-        (Algorithm::HttpBasic, _) => {
-            let credentials = basic_credentials(&located)
-                .ok_or_else(|| scheme.signature.malformed(Malformed::NotBasic))?;
-            any_is_itself(&keys, [credentials.as_slice()].into_iter())
-        }
-        // No keys can be prepared for the other algorithms.
-        (
-            Algorithm::Hmac(_)
-            | Algorithm::Ed25519
-            | Algorithm::EcdsaP256Sha256
-            | Algorithm::RsaPkcs1(_)
-            | Algorithm::Jwt(_)
-            | Algorithm::Special(_),
-            _,
-        ) => return Err(Refusal::KeysForOtherScheme),
-    };
-    if !bool::from(matched) {
-        return Err(Refusal::NoMatch { keys: keys.len() });
+        _ => attempt.check(),
     }
-    instant.map_or(Ok(()), |(rule, instant)| rule.check(instant, now))
 }
 
-/// Tries every key and every spelling of the URL against every signature; no early end,
-/// so that the time says nothing about which one matched.
-fn any_mac_matches(
-    raw: &RawRequest,
-    scheme: &Scheme,
-    content: &Template,
-    timestamp: Option<&str>,
-    keys: &[&Material],
-    signatures: &[&[u8]],
-) -> Result<Choice, Refusal> {
-    let pieces = content.resolve(raw, timestamp)?;
-    let urls = if scheme.needs_url() {
-        let configured = raw.url.as_deref().ok_or(Refusal::UrlNotConfigured)?;
-        url::spellings(configured, &scheme.url_variants)
-    } else {
-        vec![String::new()]
-    };
-    let mut matched = Choice::from(0);
-    for key in keys {
-        for mac in urls.iter().filter_map(|url| key.mac(&pieces, url)) {
-            for signature in signatures {
-                matched |= mac.matches(signature);
+/// Every item has to hold, like a request whose body it is.
+fn check_each(attempt: &Attempt<'_>, items: &[bytes::Bytes]) -> Result<Proof, Refusal> {
+    let mut part = attempt.raw.clone();
+    let mut first = None;
+    for item in items {
+        part.body = item.clone();
+        let proof = Attempt {
+            raw: &part,
+            ..*attempt
+        }
+        .check()?;
+        first.get_or_insert(proof);
+    }
+    first.ok_or_else(|| attempt.scheme.signature.missing())
+}
+
+impl<'a> Attempt<'a> {
+    fn check(&self) -> Result<Proof, Refusal> {
+        match &self.scheme.algorithm {
+            Algorithm::Jwt(pinned) => jws::check(self, *pinned),
+            Algorithm::Builtin(named) => builtin::check(*named, self),
+            _ => self.check_described(),
+        }
+    }
+
+    /// A scheme that its document describes in full.
+    fn check_described(&self) -> Result<Proof, Refusal> {
+        let Self {
+            raw, scheme, keys, ..
+        } = *self;
+        let located = scheme.signature.locate(raw, self.config)?;
+        let timestamp = match &scheme.timestamp {
+            Some(rule) => Some((rule, timestamp_text(scheme, rule, raw)?)),
+            None => None,
+        };
+        let instant = match &timestamp {
+            Some((rule, text)) => Some((rule, rule.read(text)?)),
+            None => None,
+        };
+        let text = timestamp.as_ref().map(|(_, text)| text.as_ref());
+        let matched = match (&scheme.algorithm, &scheme.content) {
+            (Algorithm::Hmac(_) | Algorithm::Sha256WithSecret, Some(content)) => {
+                let length = scheme.algorithm.mac_bytes().unwrap_or_default();
+                let signatures = scheme.signature.decode(&located, length)?;
+                self.any_mac_matches(content, text, &signatures)?
+            }
+            (Algorithm::Public(algorithm), Some(content)) => {
+                let lengths = algorithm.signature_bytes();
+                let signatures = scheme.signature.decode_long(&located, &lengths)?;
+                self.any_key_verifies(*algorithm, content, text, &signatures)?
+            }
+            (Algorithm::SharedToken, _) => {
+                any_is_itself(keys, located.texts.iter().map(|t| t.as_bytes()))
+            }
+            (Algorithm::HttpBasic, _) => {
+                let credentials = basic_credentials(&located)
+                    .ok_or_else(|| scheme.signature.malformed(Malformed::NotBasic))?;
+                any_is_itself(keys, [credentials.as_slice()].into_iter())
+            }
+            // No keys can be prepared for an algorithm that is not known, nor a document
+            // read that signs a content without having one.
+            _ => return Err(Refusal::KeysForOtherScheme),
+        };
+        let matched = matched.ok_or(Refusal::NoMatch { keys: keys.len() })?;
+        if let Some(rule) = &scheme.body_hash {
+            body_hash::check(rule, raw)?;
+        }
+        if let Some((rule, instant)) = instant {
+            rule.check(instant, self.now)?;
+        }
+        Ok(Proof::by(matched))
+    }
+
+    /// Tries every key and every spelling of the URL against every signature; no early end,
+    /// so that the time says nothing about which one matched.
+    fn any_mac_matches(
+        &self,
+        content: &Template,
+        timestamp: Option<&str>,
+        signatures: &[MacBytes],
+    ) -> Result<Option<KeyInUse<'a>>, Refusal> {
+        let urls = self.urls()?;
+        let mut pieces = content.resolve(&self.filling(timestamp))?;
+        let mut matched = None;
+        for ending in self.scheme.endings() {
+            if !ending.is_empty() {
+                pieces.push(Piece::Bytes((*ending).into()));
+            }
+            for key in self.keys {
+                let mut matches = Choice::from(0);
+                for url in &urls {
+                    let Some(mac) = key.shared().and_then(|m| m.mac(&pieces, url)) else {
+                        continue;
+                    };
+                    for signature in signatures {
+                        matches |= mac.matches(signature.as_slice());
+                    }
+                }
+                note(&mut matched, *key, matches.into());
             }
         }
+        Ok(matched)
     }
-    Ok(matched)
+
+    fn any_key_verifies(
+        &self,
+        algorithm: PublicAlgorithm,
+        content: &Template,
+        timestamp: Option<&str>,
+        signatures: &[Vec<u8>],
+    ) -> Result<Option<KeyInUse<'a>>, Refusal> {
+        let pieces = content.resolve(&self.filling(timestamp))?;
+        let mut matched = None;
+        for url in &self.urls()? {
+            let message = joined(&pieces, url);
+            for signature in signatures {
+                let found = self.verified_by(algorithm, &message, signature, None);
+                matched = matched.or(found);
+            }
+        }
+        Ok(matched)
+    }
+
+    /// The key under which a signature is a message's; `key_id` leaves out keys with
+    /// another id.
+    pub(super) fn verified_by(
+        &self,
+        algorithm: PublicAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+        key_id: Option<&str>,
+    ) -> Option<KeyInUse<'a>> {
+        let mut matched = None;
+        for key in self.keys {
+            let verifies = key.public().is_some_and(|public| {
+                public.is_named(key_id) && public.verifies(algorithm, message, signature)
+            });
+            note(&mut matched, *key, verifies);
+        }
+        matched
+    }
+
+    /// The key under which a MAC is a message's, which is given in pieces.
+    pub(super) fn maced_by(&self, pieces: &[Piece<'_>], mac: &[u8]) -> Option<KeyInUse<'a>> {
+        let mut matched = None;
+        for key in self.keys {
+            let matches = key
+                .shared()
+                .and_then(|material| material.mac(pieces, ""))
+                .map_or(Choice::from(0), |computed| computed.matches(mac));
+            note(&mut matched, *key, matches.into());
+        }
+        matched
+    }
+
+    fn filling<'t>(&self, timestamp: Option<&'t str>) -> Filling<'t>
+    where
+        'a: 't,
+    {
+        Filling {
+            raw: self.raw,
+            signature: &self.scheme.signature,
+            timestamp,
+            config: self.config,
+        }
+    }
+
+    /// The spellings of the URL to try; one empty text where it is not signed.
+    fn urls(&self) -> Result<Vec<String>, Refusal> {
+        if !self.scheme.needs_url() {
+            return Ok(vec![String::new()]);
+        }
+        let configured = self.raw.url.as_deref().ok_or(Refusal::UrlNotConfigured)?;
+        Ok(url::spellings(configured, &self.scheme.url_variants))
+    }
 }
 
-fn any_is_itself<'p>(keys: &[&Material], proofs: impl Iterator<Item = &'p [u8]>) -> Choice {
-    let mut matched = Choice::from(0);
+fn note<'k>(matched: &mut Option<KeyInUse<'k>>, key: KeyInUse<'k>, holds: bool) {
+    if holds && matched.is_none() {
+        *matched = Some(key);
+    }
+}
+
+/// The bytes of a content in one piece; a content of one piece is not copied.
+fn joined<'p>(pieces: &'p [Piece<'_>], url: &'p str) -> std::borrow::Cow<'p, [u8]> {
+    let late = Late { url, secret: &[] };
+    match pieces {
+        [one] => one.bytes(late).into(),
+        several => several
+            .iter()
+            .flat_map(|piece| piece.bytes(late))
+            .copied()
+            .collect::<Vec<_>>()
+            .into(),
+    }
+}
+
+fn any_is_itself<'k, 'p>(
+    keys: &[KeyInUse<'k>],
+    proofs: impl Iterator<Item = &'p [u8]>,
+) -> Option<KeyInUse<'k>> {
+    let mut matched = None;
     for proof in proofs {
         for key in keys {
-            matched |= key.is_itself(proof);
+            let is_itself = key
+                .shared()
+                .map_or(Choice::from(0), |material| material.is_itself(proof));
+            note(&mut matched, *key, is_itself.into());
         }
     }
     matched

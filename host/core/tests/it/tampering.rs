@@ -13,7 +13,7 @@ use crate::signing::{github, keys, request, scheme, sign, signed};
 const NOW: Timestamp = Timestamp::from_secs(1_795_536_000);
 
 fn code(raw: RawRequest, scheme: &Scheme, secrets: &[&[u8]]) -> &'static str {
-    verify(raw, scheme, &keys(scheme, secrets), NOW)
+    verify(raw, scheme, &keys(scheme, secrets), None, NOW)
         .err()
         .map_or("ok", |refusal| refusal.code())
 }
@@ -125,7 +125,7 @@ fn credentials_do_not_outlive_verification() {
             .push((name.into(), Bytes::from_static(b"value")));
     }
     let scheme = github();
-    let verified = verify(raw, &scheme, &keys(&scheme, &[b"s"]), NOW).unwrap();
+    let verified = verify(raw, &scheme, &keys(&scheme, &[b"s"]), None, NOW).unwrap();
     assert_eq!(verified.body_authenticated(), BodyAuthenticated::Full);
     assert_eq!(verified.received(), NOW);
     let values: Vec<_> = verified
@@ -148,7 +148,14 @@ fn a_token_is_the_proof_and_is_not_kept() {
         "signature": {"in": "header", "name": "X-Gitlab-Token"},
     }));
     let raw = request(&[("x-gitlab-token", b"hunter2")], b"{}");
-    let verified = verify(raw.clone(), &scheme, &keys(&scheme, &[b"hunter2"]), NOW).unwrap();
+    let verified = verify(
+        raw.clone(),
+        &scheme,
+        &keys(&scheme, &[b"hunter2"]),
+        None,
+        NOW,
+    )
+    .unwrap();
     assert_eq!(verified.body_authenticated(), BodyAuthenticated::None);
     assert_eq!(verified.headers()[0].1, "[verified]");
     assert_eq!(code(raw, &scheme, &[b"hunter3"]), "no_match");
@@ -160,7 +167,7 @@ fn explained(sent: &[u8], received: &[u8]) -> String {
     let scheme = github();
     let mut raw = signed(b"hunter2", sent);
     raw.body = Bytes::copy_from_slice(received);
-    let explanation = explain(&raw, &scheme, &keys(&scheme, &[b"hunter2"]), NOW);
+    let explanation = explain(&raw, &scheme, &keys(&scheme, &[b"hunter2"]), None, NOW);
     let text = explanation.to_string();
     let right = sign(b"hunter2", received);
     assert!(
@@ -221,7 +228,7 @@ fn an_explanation_says_what_was_expected_and_what_was_there() {
     let scheme = github();
     let check = |headers: &[(&str, &[u8])], expected: &[&str]| {
         let raw = request(headers, b"body");
-        let text = explain(&raw, &scheme, &keys(&scheme, &[b"s"]), NOW).to_string();
+        let text = explain(&raw, &scheme, &keys(&scheme, &[b"s"]), None, NOW).to_string();
         for part in expected {
             assert!(text.contains(part), "{part:?} in {text}");
         }
@@ -257,12 +264,12 @@ fn a_url_that_is_signed_has_to_be_configured() {
     }));
     let signature = sign(b"s", b"http://a.example/xbody");
     let mut raw = request(&[("x-signature", signature.as_bytes())], b"body");
-    let refused = verify(raw.clone(), &scheme, &keys(&scheme, &[b"s"]), NOW).unwrap_err();
+    let refused = verify(raw.clone(), &scheme, &keys(&scheme, &[b"s"]), None, NOW).unwrap_err();
     assert_eq!(refused, Refusal::UrlNotConfigured);
     raw.url = Some("http://a.example/x".into());
     assert_eq!(code(raw.clone(), &scheme, &[b"s"]), "ok");
     raw.url = Some("https://a.example/x".into());
-    let text = explain(&raw, &scheme, &keys(&scheme, &[b"s"]), NOW).to_string();
+    let text = explain(&raw, &scheme, &keys(&scheme, &[b"s"]), None, NOW).to_string();
     assert!(
         text.contains("the partner signs http, and the configured URL is https"),
         "{text}"
@@ -326,6 +333,6 @@ fn a_scheme_that_contradicts_itself_is_refused() {
     );
     check_scheme(
         |d| d["issuer"] = json!("me"),
-        &["keys \"issuer\", \"max_age_s\" and \"body_hash\" belong to jwt algorithms"],
+        &["keys \"issuer\", \"max_age_s\", \"leeway_s\" and \"url_hash\" belong to jwt algorithms"],
     );
 }

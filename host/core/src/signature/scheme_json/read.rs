@@ -2,24 +2,23 @@
 
 use serde_json::Value;
 
+use super::read_claims::read_claims;
+use super::read_signature::{read_signature, read_timestamp};
 use super::{
-    BODY_HASH_KEYS, EVENT_ID_HEADER_KEYS, EVENT_ID_POINTER_KEYS, EVENT_ID_TEMPLATE_KEYS,
-    JSON_EACH_KEYS, KEY_VALUE_LIST_KEYS, LIST_KEYS, NUMBERED_HEADERS_KEYS, SCHEME_KEYS,
-    SIGNATURE_JSON_KEYS, SINGLE_KEYS, TEXT_BYTES_MAX, TIMESTAMP_HEADER_KEYS, TIMESTAMP_ITEM_KEYS,
-    TIMESTAMP_JSON_KEYS, TOLERANCE_S_MAX, URL_VARIANTS_MAX,
+    COMPONENTS_MAX, EVENT_ID_HEADER_KEYS, EVENT_ID_POINTER_KEYS, EVENT_ID_TEMPLATE_KEYS,
+    KEY_URL_KEYS, SCHEME_KEYS, TEXT_BYTES_MAX, URL_VARIANTS_MAX,
 };
 use crate::document::{Object, Problems, Report, as_text};
 use crate::event::BodyAuthenticated;
 use crate::pointer::JsonPointer;
-use crate::signature::encoding::Encoding;
+use crate::signature::algorithm::Algorithm;
+use crate::signature::builtin::{Builtin, COMPONENTS};
 use crate::signature::event_id::{EventIdRule, IdInJson, IdTemplate};
+use crate::signature::fetched::KeyUrl;
+use crate::signature::key_form::KeyForm;
 use crate::signature::request::HeaderName;
-use crate::signature::scheme::{
-    Algorithm, BodyHashClaim, Hash, HeaderForm, JwtRule, KeyForm, Scheme, SignaturePlace,
-    SignatureRule,
-};
+use crate::signature::scheme::{Scheme, SignatureRule};
 use crate::signature::template::Template;
-use crate::signature::timestamp::{TimestampPlace, TimestampRule, TimestampUnit};
 use crate::signature::url::UrlVariant;
 
 impl Scheme {
@@ -38,19 +37,26 @@ impl Scheme {
         let key = object
             .required_text("key", TEXT_BYTES_MAX, report)
             .map(KeyForm::parse);
-        let signature = object
-            .required("signature", report)
-            .and_then(|value| read_signature(value, &object.at("signature"), report));
-        let content = read_content(&object, report);
+        let key_url = read_key_url(&object, report);
+        let signature = read_where_signed(&object, algorithm.as_ref(), report);
+        let is_special = algorithm.as_ref().is_some_and(Algorithm::is_special);
+        let (content, content_note) = if is_special {
+            let note = object.text("content", TEXT_BYTES_MAX, report);
+            (None, note.map(str::to_owned))
+        } else {
+            (read_content(&object, report), None)
+        };
         let timestamp = object
             .get("timestamp")
             .map(|value| read_timestamp(value, &object.at("timestamp"), report));
         let url_variants = read_url_variants(&object, report);
+        let newline_variant = read_content_variants(&object, report);
         let event_id = match object.get("event_id") {
             None => Some(EventIdRule::BodyHash),
             Some(value) => read_event_id(value, &object.at("event_id"), report),
         };
-        let jwt = read_jwt(&object, report);
+        let (jwt, body_hash) = read_claims(&object, report);
+        let components = read_components(&object, algorithm.as_ref(), report);
         let declared = read_body_authenticated(&object, report);
         let then = object
             .text("then", TEXT_BYTES_MAX, report)
@@ -59,14 +65,19 @@ impl Scheme {
         let mut scheme = Self {
             algorithm: algorithm?,
             key: key?,
+            key_url,
             signature: signature?,
             content,
+            content_note,
             timestamp: match timestamp {
                 Some(timestamp) => Some(timestamp?),
                 None => None,
             },
             url_variants,
-            jwt: jwt?,
+            newline_variant,
+            jwt,
+            body_hash,
+            components,
             event_id: event_id?,
             body_authenticated: BodyAuthenticated::None,
             then,
@@ -88,168 +99,104 @@ fn read_algorithm(object: &Object<'_>, report: &mut Report) -> Option<Algorithm>
     algorithm
 }
 
+/// Where the signature is; a construction with code of its own knows that without the
+/// document, which may say it all the same.
+fn read_where_signed(
+    object: &Object<'_>,
+    algorithm: Option<&Algorithm>,
+    report: &mut Report,
+) -> Option<SignatureRule> {
+    let own = match algorithm {
+        Some(Algorithm::Builtin(builtin)) => builtin.signature(),
+        _ => None,
+    };
+    match (object.get("signature"), own) {
+        // Its parts stand in headers of their own, whatever a document says about them.
+        (Some(_), own @ Some(_)) if algorithm == Some(&Algorithm::Builtin(Builtin::Rfc9421)) => own,
+        (None, own @ Some(_)) => own,
+        _ => object
+            .required("signature", report)
+            .and_then(|value| read_signature(value, &object.at("signature"), report)),
+    }
+}
+
+/// Where the keys are published: the URL alone, or with what is to be sent there.
+fn read_key_url(object: &Object<'_>, report: &mut Report) -> Option<KeyUrl> {
+    let value = object.get("key_url")?;
+    let place = if value.is_string() {
+        let url = object.text("key_url", TEXT_BYTES_MAX, report)?;
+        KeyUrl {
+            url: url.to_owned(),
+            post: None,
+        }
+    } else {
+        let inner = Object::read(value, &object.at("key_url"), &KEY_URL_KEYS, report)?;
+        let url = inner.required_text("url", TEXT_BYTES_MAX, report)?;
+        let post = inner.text("post", TEXT_BYTES_MAX, report);
+        KeyUrl {
+            url: url.to_owned(),
+            post: post.map(str::to_owned),
+        }
+    };
+    if !is_https(&place.url) {
+        report.problem(
+            object.at("key_url"),
+            "has to be an https URL without a port",
+        );
+        return None;
+    }
+    Some(place)
+}
+
+fn is_https(url: &str) -> bool {
+    url.strip_prefix("https://").is_some_and(|rest| {
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+        !host.is_empty() && host.bytes().all(plain)
+    })
+}
+
+/// Whether the content may have a newline at its end.
+fn read_content_variants(object: &Object<'_>, report: &mut Report) -> bool {
+    let known = ["as-is", "newline-appended"];
+    let mut newline = false;
+    for (at, value) in object.list("content_variants", URL_VARIANTS_MAX, report) {
+        match as_text(value, &at, report) {
+            Some("newline-appended") => newline = true,
+            Some("as-is") | None => {}
+            Some(other) => report.unknown(at, "content variant", other, &known),
+        }
+    }
+    newline
+}
+
+/// What an RFC 9421 signature has to cover.
+fn read_components(
+    object: &Object<'_>,
+    algorithm: Option<&Algorithm>,
+    report: &mut Report,
+) -> Vec<String> {
+    if algorithm != Some(&Algorithm::Builtin(Builtin::Rfc9421)) {
+        if object.get("components").is_some() {
+            report.problem(object.at("components"), "belongs to \"special: rfc9421\"");
+        }
+        return Vec::new();
+    }
+    if object.get("components").is_none() {
+        return COMPONENTS.map(str::to_owned).to_vec();
+    }
+    object
+        .list("components", COMPONENTS_MAX, report)
+        .into_iter()
+        .filter_map(|(at, value)| as_text(value, &at, report).map(str::to_owned))
+        .collect()
+}
+
 fn read_content(object: &Object<'_>, report: &mut Report) -> Option<Template> {
     let text = object.text("content", TEXT_BYTES_MAX, report)?;
     Template::parse(text)
         .map_err(|e| report.problem(object.at("content"), e.to_string()))
         .ok()
-}
-
-fn read_signature(value: &Value, at: &str, report: &mut Report) -> Option<SignatureRule> {
-    let object = Object::read_any(value, at, report)?;
-    let place = match object.required_text("in", TEXT_BYTES_MAX, report)? {
-        "header" => read_signature_header(&object, report),
-        "numbered-headers" => {
-            object.check_keys(&NUMBERED_HEADERS_KEYS, report);
-            let name_prefix = read_header_name(&object, "name_prefix", report);
-            name_prefix.map(|name_prefix| SignaturePlace::NumberedHeaders { name_prefix })
-        }
-        "json" => {
-            object.check_keys(&SIGNATURE_JSON_KEYS, report);
-            read_pointer(&object, "pointer", report).map(SignaturePlace::Json)
-        }
-        "json-each" => {
-            object.check_keys(&JSON_EACH_KEYS, report);
-            read_json_each(&object, report)
-        }
-        other => {
-            let known = ["header", "numbered-headers", "json", "json-each"];
-            report.unknown(object.at("in"), "place", other, &known);
-            None
-        }
-    };
-    let encoding = match object.text("encoding", TEXT_BYTES_MAX, report) {
-        None => None,
-        Some(text) => {
-            let encoding = Encoding::parse(text);
-            if encoding.is_none() {
-                report.unknown(object.at("encoding"), "encoding", text, &Encoding::NAMES);
-            }
-            encoding
-        }
-    };
-    Some(SignatureRule {
-        place: place?,
-        encoding,
-    })
-}
-
-fn read_signature_header(object: &Object<'_>, report: &mut Report) -> Option<SignaturePlace> {
-    let name = read_header_name(object, "name", report);
-    let text =
-        |key, report: &mut Report| object.text(key, TEXT_BYTES_MAX, report).map(str::to_owned);
-    let form = match object.get("format").and_then(Value::as_str) {
-        None if object.get("format").is_none() => {
-            object.check_keys(&SINGLE_KEYS, report);
-            Some(HeaderForm::Single {
-                prefix: text("prefix", report),
-            })
-        }
-        Some("list") => {
-            object.check_keys(&LIST_KEYS, report);
-            object.required("item_separator", report);
-            let prefix = text("prefix", report);
-            text("item_separator", report).map(|item_separator| HeaderForm::List {
-                item_separator,
-                prefix,
-            })
-        }
-        Some("key-value-list") => {
-            object.check_keys(&KEY_VALUE_LIST_KEYS, report);
-            read_key_value_list(object, report)
-        }
-        other => {
-            let word = other.unwrap_or_default();
-            report.unknown(
-                object.at("format"),
-                "format",
-                word,
-                &["list", "key-value-list"],
-            );
-            None
-        }
-    };
-    Some(SignaturePlace::Header {
-        name: name?,
-        form: form?,
-    })
-}
-
-fn read_key_value_list(object: &Object<'_>, report: &mut Report) -> Option<HeaderForm> {
-    let mut text = |key| {
-        object
-            .required_text(key, TEXT_BYTES_MAX, report)
-            .map(str::to_owned)
-    };
-    let (item_separator, pair_separator, key) =
-        (text("item_separator"), text("pair_separator"), text("key"));
-    let multiple = object.boolean("multiple", report).unwrap_or(false);
-    let trim = object.boolean("trim", report).unwrap_or(false);
-    Some(HeaderForm::KeyValueList {
-        item_separator: item_separator?,
-        pair_separator: pair_separator?,
-        key: key?,
-        multiple,
-        trim,
-    })
-}
-
-fn read_json_each(object: &Object<'_>, report: &mut Report) -> Option<SignaturePlace> {
-    let each = read_pointer(object, "each", report);
-    let item = object
-        .get("item")
-        .map(|_| read_pointer(object, "item", report));
-    let pointer = read_pointer(object, "pointer", report);
-    let item = match item {
-        Some(item) => Some(item?),
-        None => None,
-    };
-    Some(SignaturePlace::JsonEach {
-        each: each?,
-        item,
-        pointer: pointer?,
-    })
-}
-
-fn read_timestamp(value: &Value, at: &str, report: &mut Report) -> Option<TimestampRule> {
-    let object = Object::read_any(value, at, report)?;
-    let place = match object.required_text("in", TEXT_BYTES_MAX, report)? {
-        "header" => {
-            object.check_keys(&TIMESTAMP_HEADER_KEYS, report);
-            read_header_name(&object, "name", report).map(TimestampPlace::Header)
-        }
-        "signature-item" => {
-            object.check_keys(&TIMESTAMP_ITEM_KEYS, report);
-            let key = object.required_text("key", TEXT_BYTES_MAX, report);
-            key.map(|key| TimestampPlace::SignatureItem(key.to_owned()))
-        }
-        "json" => {
-            object.check_keys(&TIMESTAMP_JSON_KEYS, report);
-            read_pointer(&object, "pointer", report).map(TimestampPlace::Json)
-        }
-        other => {
-            let known = ["header", "signature-item", "json"];
-            report.unknown(object.at("in"), "place", other, &known);
-            return None;
-        }
-    };
-    let unit = object
-        .required_text("unit", TEXT_BYTES_MAX, report)
-        .and_then(|text| {
-            let unit = TimestampUnit::parse(text);
-            if unit.is_none() {
-                report.unknown(object.at("unit"), "unit", text, &TimestampUnit::NAMES);
-            }
-            unit
-        });
-    let tolerance_s = object.number("tolerance_s", 1..=TOLERANCE_S_MAX, report);
-    let signed = object.boolean("signed", report).unwrap_or(true);
-    Some(TimestampRule {
-        place: place?,
-        unit: unit?,
-        tolerance_s,
-        signed,
-    })
 }
 
 impl EventIdRule {
@@ -317,42 +264,6 @@ fn read_url_variants(object: &Object<'_>, report: &mut Report) -> Vec<UrlVariant
         }
     }
     variants
-}
-
-fn read_jwt(object: &Object<'_>, report: &mut Report) -> Option<JwtRule> {
-    let body_hash = match object.get("body_hash") {
-        None => None,
-        Some(value) => Some(read_body_hash(value, &object.at("body_hash"), report)?),
-    };
-    Some(JwtRule {
-        issuer: object
-            .text("issuer", TEXT_BYTES_MAX, report)
-            .map(str::to_owned),
-        max_age_s: object.number("max_age_s", 1..=TOLERANCE_S_MAX, report),
-        body_hash,
-    })
-}
-
-fn read_body_hash(value: &Value, at: &str, report: &mut Report) -> Option<BodyHashClaim> {
-    let object = Object::read(value, at, &BODY_HASH_KEYS, report)?;
-    let mut word = |key, known: &[&str]| {
-        let text = object.required_text(key, TEXT_BYTES_MAX, report)?;
-        if !known.contains(&text) {
-            report.unknown(object.at(key), "value", text, known);
-        }
-        known.contains(&text).then_some(text)
-    };
-    word("in", &["claim"])?;
-    word("hash", &["sha256"])?;
-    let encoding = word("encoding", &Encoding::NAMES).and_then(Encoding::parse)?;
-    let name = object
-        .required_text("name", TEXT_BYTES_MAX, report)?
-        .to_owned();
-    Some(BodyHashClaim {
-        name,
-        hash: Hash::Sha256,
-        encoding,
-    })
 }
 
 /// Reads `body_authenticated`, or `body_bound` as older documents call it.

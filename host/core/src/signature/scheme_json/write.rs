@@ -4,9 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::{SCHEME_KEYS, body_word};
 use crate::pointer::JsonPointer;
-use crate::signature::encoding::Encoding;
+use crate::signature::algorithm::Algorithm;
+use crate::signature::builtin::Builtin;
 use crate::signature::event_id::{EventIdRule, IdInJson};
-use crate::signature::scheme::{BodyHashClaim, HeaderForm, Scheme, SignaturePlace, SignatureRule};
+use crate::signature::fetched::KeyUrl;
+use crate::signature::request::HeaderName;
+use crate::signature::scheme::{
+    BodyHashPlace, BodyHashRule, HeaderForm, Scheme, SignaturePlace, SignatureRule, UrlHashClaim,
+};
+use crate::signature::template::Template;
 use crate::signature::timestamp::{TimestampPlace, TimestampRule};
 
 impl Scheme {
@@ -23,21 +29,32 @@ impl Scheme {
             "body_authenticated",
             Some(body_word(self.body_authenticated).into()),
         );
+        put("body_hash", self.body_hash.as_ref().map(body_hash_to_json));
         put(
-            "body_hash",
-            self.jwt.body_hash.as_ref().map(body_hash_to_json),
+            "components",
+            (self.algorithm == Algorithm::Builtin(Builtin::Rfc9421))
+                .then(|| self.components.clone().into()),
         );
+        let content = self.content.as_ref().map(Template::as_str);
         put(
             "content",
-            self.content.as_ref().map(|content| content.as_str().into()),
+            content.or(self.content_note.as_deref()).map(Value::from),
+        );
+        put(
+            "content_variants",
+            self.newline_variant
+                .then(|| json!(["as-is", "newline-appended"])),
         );
         put("event_id", Some(event_id_to_json(&self.event_id)));
         put("issuer", self.jwt.issuer.clone().map(Value::from));
         put("key", Some(self.key.text().into()));
+        put("key_url", self.key_url.as_ref().map(key_url_to_json));
+        put("leeway_s", self.jwt.leeway_s.map(Value::from));
         put("max_age_s", self.jwt.max_age_s.map(Value::from));
         put("signature", Some(signature_to_json(&self.signature)));
         put("then", self.then.clone().map(Value::from));
         put("timestamp", self.timestamp.as_ref().map(timestamp_to_json));
+        put("url_hash", self.jwt.url_hash.as_ref().map(url_hash_to_json));
         let variants: Vec<_> = self
             .url_variants
             .iter()
@@ -72,55 +89,67 @@ fn present(value: Value) -> Value {
 }
 
 fn signature_to_json(rule: &SignatureRule) -> Value {
-    let encoding = rule.encoding.map(Encoding::name);
-    present(match &rule.place {
-        SignaturePlace::Header {
-            name,
-            form: HeaderForm::Single { prefix },
-        } => {
-            json!({"encoding": encoding, "in": "header", "name": name.as_str(), "prefix": prefix})
+    let mut document = match &rule.place {
+        SignaturePlace::Header { name, form } => {
+            let mut document = form_to_json(form);
+            put(&mut document, "in", "header");
+            put(&mut document, "name", name.as_str());
+            document
         }
-        SignaturePlace::Header {
-            name,
-            form:
-                HeaderForm::List {
-                    item_separator,
-                    prefix,
-                },
-        } => json!({
-            "encoding": encoding, "format": "list", "in": "header",
-            "item_separator": item_separator, "name": name.as_str(), "prefix": prefix,
-        }),
-        SignaturePlace::Header {
-            name,
-            form:
-                HeaderForm::KeyValueList {
-                    item_separator,
-                    pair_separator,
-                    key,
-                    multiple,
-                    trim,
-                },
-        } => json!({
-            "encoding": encoding, "format": "key-value-list", "in": "header",
-            "item_separator": item_separator, "key": key, "multiple": multiple,
-            "name": name.as_str(), "pair_separator": pair_separator, "trim": trim,
-        }),
+        SignaturePlace::Form { name, form } => {
+            let mut document = form_to_json(form);
+            put(&mut document, "in", "form");
+            put(&mut document, "name", name.as_str());
+            document
+        }
+        SignaturePlace::Headers(names) => {
+            let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+            json!({"in": "headers", "names": names})
+        }
         SignaturePlace::NumberedHeaders { name_prefix } => {
-            json!({"encoding": encoding, "in": "numbered-headers", "name_prefix": name_prefix.as_str()})
+            json!({"in": "numbered-headers", "name_prefix": name_prefix.as_str()})
         }
-        SignaturePlace::Json(pointer) => {
-            json!({"encoding": encoding, "in": "json", "pointer": pointer.as_str()})
-        }
+        SignaturePlace::Query(name) => json!({"in": "query", "name": name}),
+        SignaturePlace::Json(pointer) => json!({"in": "json", "pointer": pointer.as_str()}),
         SignaturePlace::JsonEach {
             each,
             item,
             pointer,
         } => json!({
-            "each": each.as_str(), "encoding": encoding, "in": "json-each",
+            "each": each.as_str(), "in": "json-each",
             "item": item.as_ref().map(JsonPointer::as_str), "pointer": pointer.as_str(),
         }),
-    })
+    };
+    if let Some(encoding) = rule.encoding {
+        put(&mut document, "encoding", encoding.name());
+    }
+    present(document)
+}
+
+fn put(document: &mut Value, key: &str, text: &str) {
+    if let Value::Object(map) = document {
+        map.insert(key.to_owned(), text.into());
+    }
+}
+
+fn form_to_json(form: &HeaderForm) -> Value {
+    match form {
+        HeaderForm::Single { prefix } => json!({"prefix": prefix}),
+        HeaderForm::List {
+            item_separator,
+            prefix,
+        } => json!({"format": "list", "item_separator": item_separator, "prefix": prefix}),
+        HeaderForm::KeyValueList {
+            item_separator,
+            pair_separator,
+            key,
+            multiple,
+            trim,
+        } => json!({
+            "format": "key-value-list", "item_separator": item_separator, "key": key,
+            "multiple": multiple, "pair_separator": pair_separator, "trim": trim,
+        }),
+    }
 }
 
 fn timestamp_to_json(rule: &TimestampRule) -> Value {
@@ -128,6 +157,9 @@ fn timestamp_to_json(rule: &TimestampRule) -> Value {
         TimestampPlace::Header(header) => ("header", "name", header.as_str()),
         TimestampPlace::SignatureItem(item) => ("signature-item", "key", item.as_str()),
         TimestampPlace::Json(pointer) => ("json", "pointer", pointer.as_str()),
+        TimestampPlace::Form(field) => ("form", "name", field.as_str()),
+        TimestampPlace::Claim(claim) => ("claim", "name", claim.as_str()),
+        TimestampPlace::Parameter(name) => ("signature-parameter", "name", name.as_str()),
     };
     present(json!({
         "in": place, key: name, "signed": rule.signed, "tolerance_s": rule.tolerance_s,
@@ -153,9 +185,29 @@ fn event_id_to_json(rule: &EventIdRule) -> Value {
     }
 }
 
-fn body_hash_to_json(claim: &BodyHashClaim) -> Value {
+fn body_hash_to_json(rule: &BodyHashRule) -> Value {
+    let (place, name) = match &rule.place {
+        BodyHashPlace::Claim(name) => ("claim", name.as_str()),
+        BodyHashPlace::Query(name) => ("query", name.as_str()),
+        BodyHashPlace::Header(name) => ("header", name.as_str()),
+    };
+    present(json!({
+        "encoding": rule.encoding.name(), "hash": rule.hash.name(), "in": place, "name": name,
+        "optional_when_empty": rule.optional_when_empty.then_some(true),
+        "unless_form": rule.unless_form.then_some(true),
+    }))
+}
+
+fn url_hash_to_json(claim: &UrlHashClaim) -> Value {
     json!({
         "encoding": claim.encoding.name(), "hash": claim.hash.name(), "in": "claim",
         "name": claim.name,
     })
+}
+
+fn key_url_to_json(place: &KeyUrl) -> Value {
+    match &place.post {
+        None => place.url.clone().into(),
+        Some(post) => json!({"post": post, "url": place.url}),
+    }
 }
