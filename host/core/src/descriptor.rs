@@ -8,14 +8,17 @@
 
 mod read;
 
-pub(crate) use read::{read_credentials, read_hosts};
+pub(crate) use read::{
+    RETRY_HORIZON_S_MAX, TITLE_BYTES_MAX, read_acknowledge, read_credentials, read_handshakes,
+    read_hosts,
+};
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ids::ConnectorName;
 use crate::pointer::JsonPointer;
-use crate::signature::{HandshakeKind, HeaderName, Scheme, VerifiedRequest};
+use crate::signature::{Handshake, HeaderName, Scheme, VerifiedRequest};
 
 /// A connector's description of itself, checked. Made by [`Descriptor::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Descriptor {
     name: ConnectorName,
     title: String,
     scheme: Option<Scheme>,
-    handshakes: Vec<HandshakeKind>,
+    handshakes: Vec<Handshake>,
     hosts: BTreeSet<HostName>,
     base_url: Option<String>,
     credentials: BTreeSet<Credential>,
@@ -119,7 +122,7 @@ impl Descriptor {
     }
 
     /// The handshakes it needs.
-    pub fn handshakes(&self) -> &[HandshakeKind] {
+    pub fn handshakes(&self) -> &[Handshake] {
         &self.handshakes
     }
 

@@ -11,9 +11,11 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Credential, Descriptor, HostName, read_credentials, read_hosts};
-use crate::document::{Object, Problems, Report, as_text};
-use crate::signature::{EventIdRule, HandshakeKind, Scheme};
+use crate::descriptor::{
+    Credential, Descriptor, HostName, read_credentials, read_handshakes, read_hosts,
+};
+use crate::document::{Object, Problems, Report};
+use crate::signature::{EventIdRule, Handshake, HandshakeKind, Scheme};
 
 /// The version of the stored document.
 const VERSION: u64 = 1;
@@ -25,7 +27,8 @@ const KEYS: [&str; 5] = ["credentials", "grant", "handshakes", "hosts", "scheme"
 pub struct Grant {
     /// The scheme with its event-id rule; None where no webhooks are taken.
     scheme: Option<Scheme>,
-    handshakes: BTreeSet<HandshakeKind>,
+    /// In the order of their documents, each once.
+    handshakes: Vec<Handshake>,
     hosts: BTreeSet<HostName>,
     credentials: BTreeSet<Credential>,
 }
@@ -50,7 +53,7 @@ pub enum Difference {
         /// What is granted.
         granted: EventIdRule,
     },
-    /// It asks for a handshake.
+    /// It asks for a handshake, or for one that is answered in another way.
     Handshake(HandshakeKind),
     /// It asks for a host.
     Host(HostName),
@@ -63,7 +66,7 @@ impl Grant {
     pub fn from_descriptor(descriptor: &Descriptor) -> Self {
         Self {
             scheme: descriptor.scheme().cloned(),
-            handshakes: descriptor.handshakes().iter().copied().collect(),
+            handshakes: in_order(descriptor.handshakes().to_vec()),
             hosts: descriptor.hosts().clone(),
             credentials: descriptor.credentials().clone(),
         }
@@ -77,9 +80,9 @@ impl Grant {
         differences.extend(
             asked
                 .handshakes
-                .difference(&self.handshakes)
-                .copied()
-                .map(Difference::Handshake),
+                .iter()
+                .filter(|handshake| !self.handshakes.contains(handshake))
+                .map(|handshake| Difference::Handshake(handshake.kind())),
         );
         differences.extend(
             asked
@@ -145,13 +148,10 @@ impl Grant {
 
     /// The document to store: canonical, equal grants give equal documents.
     pub fn to_json(&self) -> Value {
-        let names = |kinds: &BTreeSet<HandshakeKind>| {
-            kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>()
-        };
         json!({
             "credentials": self.credentials.iter().map(|c| c.name()).collect::<Vec<_>>(),
             "grant": VERSION,
-            "handshakes": names(&self.handshakes),
+            "handshakes": self.handshakes.iter().map(Handshake::to_json).collect::<Vec<_>>(),
             "hosts": self.hosts.iter().map(HostName::as_str).collect::<Vec<_>>(),
             "scheme": self.scheme.as_ref().map(Scheme::to_json),
         })
@@ -175,18 +175,7 @@ fn read(document: &Value, report: &mut Report) -> Option<Grant> {
         Value::Null => None,
         value => Some(Scheme::read(value, "/scheme", report)?),
     };
-    let mut handshakes = BTreeSet::new();
-    for (at, value) in object.list("handshakes", HandshakeKind::NAMES.len(), report) {
-        let Some(name) = as_text(value, &at, report) else {
-            continue;
-        };
-        match HandshakeKind::parse(name) {
-            Some(kind) => {
-                handshakes.insert(kind);
-            }
-            None => report.unknown(at, "handshake", name, &HandshakeKind::NAMES),
-        }
-    }
+    let handshakes = in_order(read_handshakes(&object, report));
     let (hosts, credentials) = (
         read_hosts(&object, report),
         read_credentials(&object, report),
@@ -197,6 +186,13 @@ fn read(document: &Value, report: &mut Report) -> Option<Grant> {
         hosts,
         credentials,
     })
+}
+
+/// Equal lists in another order are equal grants.
+fn in_order(mut handshakes: Vec<Handshake>) -> Vec<Handshake> {
+    handshakes.sort_by_cached_key(|handshake| handshake.to_json().to_string());
+    handshakes.dedup();
+    handshakes
 }
 
 impl fmt::Display for Difference {
@@ -248,6 +244,11 @@ mod tests {
         Descriptor::parse_any(document.to_string().as_bytes()).unwrap()
     }
 
+    fn echo() -> Value {
+        let challenge = json!({"in": "query", "name": "challenge"});
+        json!({"kind": "echo-challenge", "method": "GET", "challenge": challenge, "guard": "none"})
+    }
+
     #[track_caller]
     fn check(change: impl FnOnce(&mut Value), expected: &[&str]) {
         let grant = Grant::from_descriptor(&descriptor(|_| {}));
@@ -281,7 +282,7 @@ mod tests {
             &["use of credentials \"query\" is not granted"],
         );
         check(
-            |d| d["handshakes"] = json!([{"kind": "echo-challenge"}]),
+            |d| d["handshakes"] = json!([echo()]),
             &["handshake \"echo-challenge\" is not granted"],
         );
         check(
@@ -323,7 +324,7 @@ mod tests {
     fn stored_and_read_it_is_the_same() {
         for descriptor in [
             descriptor(|d| {
-                d["handshakes"] = json!([{"kind": "probe"}, {"kind": "echo-challenge"}]);
+                d["handshakes"] = json!(["probe", echo()]);
             }),
             descriptor(|d| _ = d.as_object_mut().unwrap().remove("scheme")),
         ] {

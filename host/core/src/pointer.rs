@@ -10,6 +10,50 @@ use std::fmt;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Why the elements of a list are not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoList {
+    /// Not a JSON list.
+    #[error("is no JSON list")]
+    NotOne,
+    /// Longer than the bound.
+    #[error("is a list of too many elements")]
+    TooLong,
+}
+
+/// The elements of a JSON list as they stand, each a part of `json`.
+pub(crate) fn elements(json: &[u8], length_max: usize) -> Result<Vec<&str>, NoList> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let found = serde::Deserializer::deserialize_seq(&mut deserializer, Elements { length_max })
+        .map_err(|_| NoList::NotOne)?;
+    deserializer.end().map_err(|_| NoList::NotOne)?;
+    found.ok_or(NoList::TooLong)
+}
+
+struct Elements {
+    length_max: usize,
+}
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Option<Vec<&'de str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(element) = list.next_element::<&RawValue>()? {
+            if found.len() == self.length_max {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
+            found.push(element.get());
+        }
+        Ok(Some(found))
+    }
+}
+
 /// Longest pointer, in bytes.
 const POINTER_BYTES_MAX: usize = 256;
 

@@ -9,7 +9,7 @@ use crate::document::{Object, Problems, Report, as_text};
 use crate::ids::ConnectorName;
 use crate::limits::{DESCRIPTOR_BYTES_MAX, ENTITY_KIND_BYTES_MAX};
 use crate::signature::scheme_json::{read_event_id, read_header_name, read_pointer};
-use crate::signature::{HandshakeKind, Scheme, Unsupported};
+use crate::signature::{Handshake, Scheme, Unsupported};
 
 /// The version of the document that is read.
 const VERSION: u64 = 1;
@@ -37,7 +37,7 @@ pub(super) const ENTITY_KEYS: [&str; 3] = ["kind", "title", "versioned"];
 pub(super) const RATE_LIMIT_KEYS: [&str; 2] = ["per_s", "requests"];
 
 /// Longest title, in bytes.
-pub(super) const TITLE_BYTES_MAX: usize = 128;
+pub(crate) const TITLE_BYTES_MAX: usize = 128;
 /// Most handshakes: a partner has one or two.
 pub(super) const HANDSHAKES_MAX: usize = 8;
 /// Most hosts: partners that shard by region name a dozen.
@@ -51,7 +51,7 @@ pub(super) const RATE_REQUESTS_MAX: u32 = 1_000_000;
 /// Longest span of a rate limit: a day.
 pub(super) const RATE_PER_S_MAX: u32 = 86_400;
 /// Longest retry horizon: 90 days, three times the longest known.
-pub(super) const RETRY_HORIZON_S_MAX: u64 = 90 * 86_400;
+pub(crate) const RETRY_HORIZON_S_MAX: u64 = 90 * 86_400;
 /// Longest acknowledgement body, in bytes: the longest known has ten.
 pub(super) const ACKNOWLEDGE_BODY_BYTES_MAX: usize = 1_024;
 
@@ -65,13 +65,6 @@ impl Descriptor {
             && let Err(unsupported) = scheme.check_supported()
         {
             report.problem(unsupported_at(&unsupported), unsupported.to_string());
-        }
-        for (index, kind) in descriptor.handshakes.iter().enumerate() {
-            let message = format!(
-                "handshake {:?} is not supported by this version",
-                kind.name()
-            );
-            report.problem(format!("/handshakes/{index}/kind"), message);
         }
         report.finish(Some(descriptor))
     }
@@ -175,27 +168,13 @@ fn read_scheme(object: &Object<'_>, report: &mut Report) -> Option<Scheme> {
     Some(scheme)
 }
 
-fn read_handshakes(object: &Object<'_>, report: &mut Report) -> Vec<HandshakeKind> {
-    let mut handshakes = Vec::new();
-    for (at, value) in object.list("handshakes", HANDSHAKES_MAX, report) {
-        // Each kind brings keys of its own with the version that supports it.
-        let Some(handshake) = Object::read_any(value, &at, report) else {
-            continue;
-        };
-        let Some(name) = handshake.required_text("kind", 64, report) else {
-            continue;
-        };
-        match HandshakeKind::parse(name) {
-            Some(kind) => handshakes.push(kind),
-            None => report.unknown(
-                handshake.at("kind"),
-                "handshake",
-                name,
-                &HandshakeKind::NAMES,
-            ),
-        }
-    }
-    handshakes
+/// Reads a list of handshakes: descriptions, or bare names.
+pub(crate) fn read_handshakes(object: &Object<'_>, report: &mut Report) -> Vec<Handshake> {
+    object
+        .list("handshakes", HANDSHAKES_MAX, report)
+        .into_iter()
+        .filter_map(|(at, value)| Handshake::read(value, &at, report))
+        .collect()
 }
 
 /// Reads a list of host names, each once.
@@ -346,7 +325,8 @@ fn read_rate_limit(value: &Value, report: &mut Report) -> Option<RateLimit> {
     })
 }
 
-fn read_acknowledge(value: &Value, report: &mut Report) -> Option<Acknowledge> {
+/// Reads the answer that a partner insists on.
+pub(crate) fn read_acknowledge(value: &Value, report: &mut Report) -> Option<Acknowledge> {
     let object = Object::read(value, "/acknowledge", &ACKNOWLEDGE_KEYS, report)?;
     let status = match object.get("status") {
         None => Some(200),

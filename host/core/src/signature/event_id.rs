@@ -1,31 +1,35 @@
 //! The event id: by what an event is deduplicated, together with its connection.
 //!
-//! It is read after verification, from a header or from the JSON body. Where the rule
-//! finds nothing (a header is missing, the body is not JSON, every field is absent) the
-//! id is the body's SHA-256: the event is then accepted rather than refused, at the
-//! price that two events with the very same bytes count as one. Of a template whose
-//! fields are only partly there the missing parts are empty.
+//! It is read after verification: from a header, the path, a claim, the body, or several
+//! of them. Where the rule finds nothing (a header is missing, the body is not JSON, every
+//! field is absent) the id is the body's SHA-256: the event is then accepted rather than
+//! refused, at the price that two events with the very same bytes count as one. Of a
+//! template whose fields are only partly there the missing parts are empty.
+//!
+//! A rule names one fact and not one object: an object's id alone would swallow what
+//! happens to it next.
 //!
 //! Ids that the host makes begin with `body:` or `sha256:`; a partner's text that
 //! begins so, is too long to be kept or holds control characters is hashed, so that the
 //! two kinds never meet.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::id_template::IdTemplate;
 use super::request::{HeaderName, VerifiedRequest};
+use super::source::Source;
 use crate::limits::EVENT_ID_BYTES_MAX;
-use crate::pointer::{InvalidPointer, JsonPointer, NotJson};
+use crate::pointer::JsonPointer;
 
 /// Begins an id that is the hash of the body.
 const BODY_PREFIX: &str = "body:";
 
 /// Begins an id that is the hash of the partner's id.
 const HASHED_PREFIX: &str = "sha256:";
-
-/// Most parts of an id template.
-const PARTS_MAX: usize = 16;
 
 /// Where a partner's id of an event is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +38,23 @@ pub enum EventIdRule {
     BodyHash,
     /// In a header.
     Header(HeaderName),
-    /// In the JSON body.
+    /// In the JSON body, or in each part of it where it holds several events.
     Json {
         /// What of the body.
         find: IdInJson,
-        /// Whether each element of the body has one. Not supported yet.
+        /// Whether the document says that each part of the body has one.
         of_each_item: bool,
     },
+    /// In an item of the query or a field of a form.
+    Field(Source),
+    /// In that segment of the path after the account, from 0.
+    Path(usize),
+    /// In a claim of the token that was the proof.
+    Claim(String),
+    /// In several places together.
+    Template(IdTemplate),
+    /// In the first of these in which there is one.
+    First(Vec<EventIdRule>),
 }
 
 /// What of a JSON body makes the id.
@@ -50,36 +64,6 @@ pub enum IdInJson {
     Pointer(JsonPointer),
     /// Several fields.
     Template(IdTemplate),
-}
-
-/// An id made of several fields: `{/data/id}:{/event}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdTemplate {
-    text: String,
-    parts: Vec<IdPart>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum IdPart {
-    Literal(String),
-    Field(JsonPointer),
-}
-
-/// A text that is no id template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidIdTemplate {
-    /// A brace without its pair.
-    #[error("has a \"{{\" or \"}}\" without its pair")]
-    Unpaired,
-    /// No field at all.
-    #[error("has no field; write one as {{/data/id}}")]
-    NoField,
-    /// More parts than the bound.
-    #[error("has more than {PARTS_MAX} parts")]
-    TooLong,
-    /// A variable that is no pointer.
-    #[error("has a field that is no pointer: {0}")]
-    Pointer(#[from] InvalidPointer),
 }
 
 /// An event's id as text, of 1 to 512 bytes.
@@ -139,40 +123,61 @@ fn hashed(prefix: &str, bytes: &[u8]) -> String {
     format!("{prefix}{}", hex::encode(Sha256::digest(bytes)))
 }
 
-/// The id of the event that a verified request reports.
+/// The id of the event that a verified request reports, as if it were its only one;
+/// [`events_of`](super::events_of) tells several apart.
 pub fn event_id(request: &VerifiedRequest, rule: &EventIdRule) -> EventIdText {
-    let body = request.body();
-    let found = match rule {
-        EventIdRule::BodyHash => None,
-        EventIdRule::Header(name) => request.header_text(name).map(EventIdText::from_partner),
-        EventIdRule::Json {
-            find: IdInJson::Pointer(pointer),
-            ..
-        } => pointer
-            .text_in(body)
-            .unwrap_or(None)
-            .filter(|text| !text.is_empty())
-            .map(|text| EventIdText::from_partner(&text)),
-        EventIdRule::Json {
-            find: IdInJson::Template(template),
-            ..
-        } => template
-            .fill(body)
-            .unwrap_or(None)
-            .map(|text| EventIdText::from_partner(&text)),
-    };
-    found.unwrap_or_else(|| EventIdText::from_body(body))
+    id_of_part(request, request.body(), rule)
+}
+
+/// The id of one part of a request's body.
+pub(super) fn id_of_part(
+    request: &VerifiedRequest,
+    part: &[u8],
+    rule: &EventIdRule,
+) -> EventIdText {
+    match rule.find(request, part) {
+        Some(found) => EventIdText::from_partner(&found),
+        None => EventIdText::from_body(part),
+    }
 }
 
 impl EventIdRule {
-    /// The header that it reads, if it does.
-    pub const fn header(&self) -> Option<&HeaderName> {
+    fn find(&self, request: &VerifiedRequest, part: &[u8]) -> Option<String> {
+        let found = match self {
+            Self::BodyHash => None,
+            Self::Header(name) => request.header_text(name).map(str::to_owned),
+            Self::Json {
+                find: IdInJson::Pointer(pointer),
+                ..
+            } => pointer.text_in(part).ok()?.map(Cow::into_owned),
+            Self::Json {
+                find: IdInJson::Template(template),
+                ..
+            }
+            | Self::Template(template) => template.fill(request, part),
+            Self::Field(source) => source.find(request.raw()).map(Cow::into_owned),
+            Self::Path(segment) => request.raw().path.get(*segment).cloned(),
+            Self::Claim(name) => request.claim(name).and_then(claim_text),
+            Self::First(rules) => rules.iter().find_map(|rule| rule.find(request, part)),
+        };
+        found.filter(|text| !text.is_empty())
+    }
+
+    /// The headers that it reads.
+    pub(crate) fn headers(&self) -> Vec<&HeaderName> {
         match self {
-            Self::Header(name) => Some(name),
-            Self::BodyHash | Self::Json { .. } => None,
+            Self::Header(name) => vec![name],
+            Self::Template(template)
+            | Self::Json {
+                find: IdInJson::Template(template),
+                ..
+            } => template.headers(),
+            Self::First(rules) => rules.iter().flat_map(Self::headers).collect(),
+            _ => Vec::new(),
         }
     }
 
+    /// Whether it says that each part of a body has an id of its own.
     pub(super) const fn is_of_each_item(&self) -> bool {
         matches!(
             self,
@@ -181,6 +186,25 @@ impl EventIdRule {
                 ..
             }
         )
+    }
+
+    /// Whether it tells the parts of one body apart.
+    pub(super) fn reads_part(&self) -> bool {
+        match self {
+            Self::BodyHash | Self::Json { .. } => true,
+            Self::Header(_) | Self::Field(_) | Self::Path(_) | Self::Claim(_) => false,
+            Self::Template(template) => template.reads_part(),
+            Self::First(rules) => rules.iter().all(Self::reads_part),
+        }
+    }
+}
+
+/// A claim that is a text or a number.
+pub(super) fn claim_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -192,66 +216,25 @@ impl fmt::Display for EventIdRule {
             Self::Json { find, of_each_item } => {
                 match find {
                     IdInJson::Pointer(pointer) => write!(f, "JSON field {pointer}")?,
-                    IdInJson::Template(template) => write!(f, "JSON fields {}", template.text)?,
+                    IdInJson::Template(template) => {
+                        write!(f, "JSON fields {}", template.as_str())?;
+                    }
                 }
                 f.write_str(if *of_each_item { " of each item" } else { "" })
             }
-        }
-    }
-}
-
-impl IdTemplate {
-    /// Reads a template.
-    pub fn parse(text: &str) -> Result<Self, InvalidIdTemplate> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let literal_length = rest.find(['{', '}']).unwrap_or(rest.len());
-            let (literal, after) = rest.split_at(literal_length);
-            if !literal.is_empty() {
-                parts.push(IdPart::Literal(literal.to_owned()));
-            }
-            rest = after;
-            if !after.is_empty() {
-                let inner = after.strip_prefix('{').ok_or(InvalidIdTemplate::Unpaired)?;
-                let (field, after) = inner.split_once('}').ok_or(InvalidIdTemplate::Unpaired)?;
-                parts.push(IdPart::Field(JsonPointer::parse(field)?));
-                rest = after;
-            }
-            if parts.len() > PARTS_MAX {
-                return Err(InvalidIdTemplate::TooLong);
-            }
-        }
-        if !parts.iter().any(|part| matches!(part, IdPart::Field(_))) {
-            return Err(InvalidIdTemplate::NoField);
-        }
-        Ok(Self {
-            text: text.to_owned(),
-            parts,
-        })
-    }
-
-    /// The template as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The id; None where every field is missing or empty.
-    fn fill(&self, json: &[u8]) -> Result<Option<String>, NotJson> {
-        let mut id = String::new();
-        let mut any = false;
-        for part in &self.parts {
-            match part {
-                IdPart::Literal(text) => id.push_str(text),
-                IdPart::Field(pointer) => {
-                    if let Some(text) = pointer.text_in(json)? {
-                        any |= !text.is_empty();
-                        id.push_str(&text);
-                    }
+            Self::Field(source) => write!(f, "{source}"),
+            Self::Path(segment) => write!(f, "path segment {segment}"),
+            Self::Claim(name) => write!(f, "claim {name:?}"),
+            Self::Template(template) => write!(f, "template {}", template.as_str()),
+            Self::First(rules) => {
+                f.write_str("the first of")?;
+                for (index, rule) in rules.iter().enumerate() {
+                    let separator = if index == 0 { " " } else { ", " };
+                    write!(f, "{separator}{rule}")?;
                 }
+                Ok(())
             }
         }
-        Ok(any.then_some(id))
     }
 }
 
@@ -356,19 +339,5 @@ mod tests {
         let longest = "x".repeat(EVENT_ID_BYTES_MAX);
         let id = event_id(&request(&[("x-id", &longest)], BODY), &header("X-Id"));
         assert_eq!(id.as_str(), longest);
-    }
-
-    #[test]
-    fn templates_are_checked() {
-        assert_eq!(IdTemplate::parse("{/a"), Err(InvalidIdTemplate::Unpaired));
-        assert_eq!(IdTemplate::parse("plain"), Err(InvalidIdTemplate::NoField));
-        assert_eq!(
-            IdTemplate::parse("{a}"),
-            Err(InvalidIdTemplate::Pointer(InvalidPointer::NoSlash))
-        );
-        assert_eq!(
-            IdTemplate::parse(&"{/a}".repeat(17)),
-            Err(InvalidIdTemplate::TooLong)
-        );
     }
 }

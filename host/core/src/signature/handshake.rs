@@ -1,95 +1,198 @@
 //! Handshakes: what a partner asks an endpoint before it delivers to it.
 //!
-//! The kinds are a closed list, so that a descriptor names what it needs and a grant
-//! pins it. None is answered by this version: a descriptor that asks for one is refused
-//! by name when it is read, so that a connector never waits for an answer that nobody
-//! gives.
+//! The kinds are a closed list, each bound to a guard: a token, the request's signature, or
+//! the state in which an operator awaits a secret. A connection answers those that its
+//! descriptor or preset lists and no other; none turns the endpoint into an oracle that
+//! signs what a stranger chose, and none replaces a stored secret unasked.
+//!
+//! Pure: [`Handshake::before`] decides over requests whose signature was not looked at,
+//! [`Handshake::after`] over verified ones. What is to be stored, fetched or answered is an
+//! [`Outcome`], and durable before it is answered.
+//!
+//! An echo is text that a stranger chose: it is served as plain text that no browser may
+//! take for anything else.
 
-use std::fmt;
-
-/// What a partner asks an endpoint before it delivers to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HandshakeKind {
-    /// Give a challenge back (Slack, Meta, Dropbox, Twitch, Microsoft Graph).
-    EchoChallenge,
-    /// Give the MAC of a challenge back (Zoom, Braintree).
-    AnswerChallenge,
-    /// Keep the secret that the partner sends once (Asana, Notion).
-    StoreSecret,
-    /// Answer a probe without a body (Trello, Intercom).
-    Probe,
-    /// Answer a ping with a fixed document (Discord).
-    Pong,
-    /// Fetch the URL that a signed request names (AWS SNS).
-    ConfirmUrl,
-    /// Say which origins may deliver (`CloudEvents`).
-    AllowOrigin,
-    /// Answer an unsigned ping when the webhook is created (`WooCommerce`).
-    UnsignedPing,
-}
-
-impl HandshakeKind {
-    const ALL: [Self; 8] = [
-        Self::EchoChallenge,
-        Self::AnswerChallenge,
-        Self::StoreSecret,
-        Self::Probe,
-        Self::Pong,
-        Self::ConfirmUrl,
-        Self::AllowOrigin,
-        Self::UnsignedPing,
-    ];
-
-    /// The words of a descriptor.
-    pub(crate) const NAMES: [&'static str; 8] = [
-        "echo-challenge",
-        "answer-challenge",
-        "store-secret",
-        "probe",
-        "pong",
-        "confirm-url",
-        "allow-origin",
-        "unsigned-ping",
-    ];
-
-    /// The kind of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// The word of a descriptor.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EchoChallenge => "echo-challenge",
-            Self::AnswerChallenge => "answer-challenge",
-            Self::StoreSecret => "store-secret",
-            Self::Probe => "probe",
-            Self::Pong => "pong",
-            Self::ConfirmUrl => "confirm-url",
-            Self::AllowOrigin => "allow-origin",
-            Self::UnsignedPing => "unsigned-ping",
-        }
-    }
-}
-
-impl fmt::Display for HandshakeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
+mod answer;
+mod decide;
+mod document;
+mod kind;
 #[cfg(test)]
-mod tests {
-    use super::*;
+mod tests;
 
-    #[test]
-    fn names_and_kinds_agree() {
-        assert_eq!(
-            HandshakeKind::ALL.map(HandshakeKind::name),
-            HandshakeKind::NAMES
-        );
-        for kind in HandshakeKind::ALL {
-            assert_eq!(HandshakeKind::parse(kind.name()), Some(kind));
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+pub use kind::HandshakeKind;
+
+use self::answer::Answer;
+use super::request::HeaderName;
+use super::secret::Secret;
+use super::source::Source;
+
+/// One handshake that a connection answers. Made by [`Handshake::parse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The method that it is asked with, in capitals.
+    method: String,
+    /// What the request has to say besides.
+    when: Vec<Condition>,
+    action: Action,
+}
+
+/// What a request has to say for a handshake to be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Condition {
+    at: Source,
+    is: Expected,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expected {
+    Text(String),
+    /// A JSON list without elements.
+    EmptyList,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Echo {
+        challenge: Source,
+        guard: Guard,
+        answer: Answer,
+    },
+    /// The answer holds a MAC of the challenge.
+    Mac {
+        challenge: Source,
+        guard: MacGuard,
+        answer: Answer,
+    },
+    Store {
+        secret: Source,
+        /// Whether the answer repeats it, in the header it came in.
+        echo: Option<HeaderName>,
+    },
+    Probe,
+    Pong(Answer),
+    Confirm {
+        url: Source,
+        /// Host names; one label of each may be `*`.
+        hosts: Vec<String>,
+    },
+    AllowOrigin {
+        origins: Vec<String>,
+        /// Requests a minute; any number where None.
+        rate: Option<u32>,
+    },
+    /// A form of that one field with digits in it.
+    UnsignedPing {
+        field: String,
+    },
+    Acknowledge,
+}
+
+/// What has to hold before an echo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Guard {
+    /// Nothing: the partner proves nothing, and an echo as plain text harms nobody.
+    None,
+    Signature,
+    /// The request carries the token that is configured under that name.
+    Token {
+        at: Source,
+        name: String,
+    },
+}
+
+/// What has to hold before a MAC of a challenge is given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MacGuard {
+    Signature,
+    /// The challenge has 20 to 32 hex digits: no payload of the partner has that form, so
+    /// that its MAC signs nothing.
+    ShortHex,
+}
+
+/// What is known about a connection's handshakes.
+#[derive(Clone, Debug, Default)]
+pub struct HandshakeState {
+    /// Whether an operator awaits a secret now; bounded in time by whoever keeps it.
+    pub awaiting: bool,
+    /// Whether a secret was received before.
+    pub established: bool,
+    /// Verify tokens by their name in the configuration.
+    pub tokens: BTreeMap<String, Secret>,
+}
+
+/// What a handshake comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answer, and take no event.
+    Answer(Reply),
+    /// Keep a secret, durably, and answer then.
+    Store {
+        /// What the partner sent.
+        secret: Secret,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Fetch a URL that the partner signed, and answer.
+    Confirm {
+        /// An https URL of an allowed host.
+        url: String,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Answer with an empty body.
+    Refuse {
+        /// 403 or 405.
+        status: u16,
+    },
+    /// The request says that there is something to poll, and nothing else: note that, and
+    /// acknowledge it like an event.
+    PollWish,
+}
+
+/// An answer in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Handshake {
+    /// What kind it is.
+    pub const fn kind(&self) -> HandshakeKind {
+        match &self.action {
+            Action::Echo { .. } => HandshakeKind::EchoChallenge,
+            Action::Mac { .. } => HandshakeKind::AnswerChallenge,
+            Action::Store { .. } => HandshakeKind::StoreSecret,
+            Action::Probe => HandshakeKind::Probe,
+            Action::Pong(_) => HandshakeKind::Pong,
+            Action::Confirm { .. } => HandshakeKind::ConfirmUrl,
+            Action::AllowOrigin { .. } => HandshakeKind::AllowOrigin,
+            Action::UnsignedPing { .. } => HandshakeKind::UnsignedPing,
+            Action::Acknowledge => HandshakeKind::Acknowledge,
         }
+    }
+
+    /// The name of the verify token that has to be configured for it.
+    pub fn token_name(&self) -> Option<&str> {
+        match &self.action {
+            Action::Echo {
+                guard: Guard::Token { name, .. },
+                ..
+            } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it keeps a secret that the partner sends.
+    pub const fn stores_secret(&self) -> bool {
+        matches!(self.action, Action::Store { .. })
     }
 }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::algorithm::Algorithm;
 use super::config::SchemeConfig;
 use super::fetched::FetchedKey;
@@ -14,6 +16,7 @@ use super::public_key::{InvalidKey, PublicKey};
 use super::refusal::Refusal;
 use super::scheme::{Scheme, Unsupported};
 use super::secret::{SECRETS_MAX, Secret};
+use super::template::Piece;
 use crate::time::Timestamp;
 
 /// A set of secrets that does not fit its scheme. Positions count from 1, in the order
@@ -146,6 +149,14 @@ impl KeySet {
     ) -> Result<Option<super::KeySource>, Refusal> {
         let wanted = scheme.wanted_key(raw)?;
         Ok(wanted.filter(|_| self.is_empty()))
+    }
+
+    /// The MAC of a challenge under the newest shared key in use, in hex: what a handshake
+    /// answers whose guard held. None where there is no such key.
+    pub(super) fn mac_in_hex(&self, challenge: &[u8], now: Timestamp) -> Option<Zeroizing<String>> {
+        let pieces = [Piece::Bytes(challenge.into())];
+        let mut current = self.keys.iter().filter(|key| key.counts_at(now));
+        current.find_map(|key| Some(key.material.mac(&pieces, "")?.to_hex()))
     }
 
     /// The keys that count at `now` for this request; at least one. Fetched keys count

@@ -138,6 +138,11 @@ impl ComputedMac {
         }
     }
 
+    /// In hex, for an answer that the partner computes as well.
+    pub(super) fn to_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(self.bytes.get(..self.length).unwrap_or(&[])))
+    }
+
     pub(super) fn matches(&self, received: &[u8]) -> Choice {
         self.bytes.get(..self.length).unwrap_or(&[]).ct_eq(received)
     }

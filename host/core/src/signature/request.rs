@@ -227,6 +227,10 @@ impl VerifiedRequest {
         &self.raw.body
     }
 
+    pub(super) const fn raw(&self) -> &RawRequest {
+        &self.raw
+    }
+
     /// Takes it apart without copying.
     pub fn into_parts(self) -> RequestParts {
         let RawRequest {

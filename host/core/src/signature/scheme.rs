@@ -7,6 +7,8 @@
 //! [`Scheme::check_supported`] before anything runs with it: there is no path on
 //! which an unsupported scheme accepts a request.
 
+use std::borrow::Cow;
+
 use super::algorithm::{Algorithm, Hash, JwtAlgorithm};
 use super::builtin::Builtin;
 use super::encoding::Encoding;
@@ -14,6 +16,7 @@ use super::event_id::EventIdRule;
 use super::fetched::KeyUrl;
 use super::key_form::KeyForm;
 use super::request::HeaderName;
+use super::split::SplitRule;
 use super::template::{Part, Template};
 use super::timestamp::{TimestampPlace, TimestampRule};
 use super::url::UrlVariant;
@@ -41,6 +44,7 @@ pub struct Scheme {
     pub(super) components: Vec<String>,
     pub(super) event_id: EventIdRule,
     pub(super) body_authenticated: BodyAuthenticated,
+    pub(super) split: Option<SplitRule>,
     pub(super) then: Option<String>,
 }
 
@@ -211,6 +215,25 @@ impl Scheme {
         &self.event_id
     }
 
+    /// Where the events of a body are that holds several.
+    pub fn split(&self) -> Option<Cow<'_, SplitRule>> {
+        match &self.split {
+            Some(rule) => Some(Cow::Borrowed(rule)),
+            None if self.event_id.is_of_each_item() => {
+                Some(Cow::Owned(SplitRule::of_signature(&self.signature.place)))
+            }
+            None => None,
+        }
+    }
+
+    /// Whether a request says only that there is something to poll. Such a body repeats, so
+    /// that nothing may be deduplicated by it.
+    pub fn is_thin_ping(&self) -> bool {
+        self.then
+            .as_deref()
+            .is_some_and(|then| then == "poll" || then.starts_with("poll:"))
+    }
+
     /// How much of a body the proof vouches for.
     pub const fn body_authenticated(&self) -> BodyAuthenticated {
         self.body_authenticated
@@ -313,7 +336,7 @@ impl Scheme {
             Some(TimestampPlace::Header(name)) => Some(name),
             _ => None,
         };
-        timestamp.into_iter().chain(self.event_id.header())
+        timestamp.into_iter().chain(self.event_id.headers())
     }
 }
 

@@ -7,17 +7,19 @@
 //! reading one gives the scheme back.
 
 mod check;
+mod event_id;
 mod read;
 mod read_claims;
 mod read_signature;
 mod write;
 
-pub(crate) use read::{read_event_id, read_header_name, read_pointer};
+pub(crate) use event_id::read_event_id;
+pub(crate) use read::{read_header_name, read_pointer};
 
 use crate::event::BodyAuthenticated;
 
 /// Keys of a scheme document, here and in the published schema.
-pub(crate) const SCHEME_KEYS: [&str; 18] = [
+pub(crate) const SCHEME_KEYS: [&str; 19] = [
     "algorithm",
     "body_authenticated",
     "body_bound",
@@ -32,6 +34,7 @@ pub(crate) const SCHEME_KEYS: [&str; 18] = [
     "leeway_s",
     "max_age_s",
     "signature",
+    "split",
     "then",
     "timestamp",
     "url_hash",
@@ -69,6 +72,27 @@ pub(crate) const TIMESTAMP_JSON_KEYS: [&str; 5] =
 pub(crate) const EVENT_ID_HEADER_KEYS: [&str; 2] = ["in", "name"];
 pub(crate) const EVENT_ID_POINTER_KEYS: [&str; 3] = ["in", "of", "pointer"];
 pub(crate) const EVENT_ID_TEMPLATE_KEYS: [&str; 3] = ["in", "of", "template"];
+pub(crate) const EVENT_ID_PATH_KEYS: [&str; 2] = ["in", "segment"];
+pub(crate) const EVENT_ID_FIRST_KEYS: [&str; 2] = ["in", "rules"];
+
+/// Where an event id may be.
+pub(crate) const EVENT_ID_PLACES: [&str; 9] = [
+    "header",
+    "json",
+    "query",
+    "form",
+    "path",
+    "claim",
+    "template",
+    "body-hash",
+    "first",
+];
+
+/// Most places of which the first that has an id gives it.
+pub(crate) const EVENT_ID_RULES_MAX: usize = 4;
+
+/// Highest path segment that an event id may be in.
+pub(crate) const PATH_SEGMENT_MAX: u64 = 15;
 pub(crate) const BODY_HASH_KEYS: [&str; 6] = [
     "encoding",
     "hash",

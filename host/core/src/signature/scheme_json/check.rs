@@ -7,6 +7,7 @@ use crate::signature::algorithm::Algorithm;
 use crate::signature::builtin::Builtin;
 use crate::signature::event_id::EventIdRule;
 use crate::signature::key_form::KeyForm;
+use crate::signature::request::HeaderName;
 use crate::signature::scheme::{BodyHashPlace, HeaderForm, JwtRule, Scheme, SignaturePlace};
 use crate::signature::template::{Part, Template};
 use crate::signature::timestamp::TimestampPlace;
@@ -174,13 +175,17 @@ impl Scheme {
 
     /// Reports an event id that is a credential: it would be the same for every event.
     pub(crate) fn check_event_id(&self, at: &str, report: &mut Report) {
-        if let Some(name) = self.event_id.header()
-            && (name.is_credential() || self.credential_header() == Some(name))
-        {
+        let is_credential =
+            |name: &&HeaderName| name.is_credential() || self.credential_header() == Some(name);
+        if let Some(name) = self.event_id.headers().into_iter().find(is_credential) {
             report.problem(
                 at,
                 format!("header {name} carries a credential and is no event id"),
             );
+        }
+        if self.split().is_some() && !self.event_id.reads_part() {
+            let message = "would be the same for every event of one body; read it from JSON";
+            report.problem(at, message);
         }
     }
 

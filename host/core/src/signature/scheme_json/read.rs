@@ -2,22 +2,21 @@
 
 use serde_json::Value;
 
+use super::event_id::read_event_id;
 use super::read_claims::read_claims;
 use super::read_signature::{read_signature, read_timestamp};
-use super::{
-    COMPONENTS_MAX, EVENT_ID_HEADER_KEYS, EVENT_ID_POINTER_KEYS, EVENT_ID_TEMPLATE_KEYS,
-    KEY_URL_KEYS, SCHEME_KEYS, TEXT_BYTES_MAX, URL_VARIANTS_MAX,
-};
+use super::{COMPONENTS_MAX, KEY_URL_KEYS, SCHEME_KEYS, TEXT_BYTES_MAX, URL_VARIANTS_MAX};
 use crate::document::{Object, Problems, Report, as_text};
 use crate::event::BodyAuthenticated;
 use crate::pointer::JsonPointer;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::builtin::{Builtin, COMPONENTS};
-use crate::signature::event_id::{EventIdRule, IdInJson, IdTemplate};
+use crate::signature::event_id::EventIdRule;
 use crate::signature::fetched::KeyUrl;
 use crate::signature::key_form::KeyForm;
 use crate::signature::request::HeaderName;
 use crate::signature::scheme::{Scheme, SignatureRule};
+use crate::signature::split::SplitRule;
 use crate::signature::template::Template;
 use crate::signature::url::UrlVariant;
 
@@ -58,6 +57,9 @@ impl Scheme {
         let (jwt, body_hash) = read_claims(&object, report);
         let components = read_components(&object, algorithm.as_ref(), report);
         let declared = read_body_authenticated(&object, report);
+        let split = object
+            .get("split")
+            .map(|value| SplitRule::read(value, &object.at("split"), report));
         let then = object
             .text("then", TEXT_BYTES_MAX, report)
             .map(str::to_owned);
@@ -80,6 +82,10 @@ impl Scheme {
             components,
             event_id: event_id?,
             body_authenticated: BodyAuthenticated::None,
+            split: match split {
+                Some(split) => Some(split?),
+                None => None,
+            },
             then,
         };
         scheme.check_algorithm_parts(&object, report);
@@ -196,59 +202,6 @@ fn read_content(object: &Object<'_>, report: &mut Report) -> Option<Template> {
     let text = object.text("content", TEXT_BYTES_MAX, report)?;
     Template::parse(text)
         .map_err(|e| report.problem(object.at("content"), e.to_string()))
-        .ok()
-}
-
-impl EventIdRule {
-    /// Reads a rule that stands alone, like one in the configuration; null means that the
-    /// partner sends no id.
-    pub fn parse(document: &Value) -> Result<Self, Problems> {
-        let mut report = Report::default();
-        let rule = read_event_id(document, "", &mut report);
-        report.finish(rule)
-    }
-}
-
-/// Reads an event-id rule; null means that the partner sends no id.
-pub(crate) fn read_event_id(value: &Value, at: &str, report: &mut Report) -> Option<EventIdRule> {
-    if value.is_null() {
-        return Some(EventIdRule::BodyHash);
-    }
-    let object = Object::read_any(value, at, report)?;
-    match object.required_text("in", TEXT_BYTES_MAX, report)? {
-        "header" => {
-            object.check_keys(&EVENT_ID_HEADER_KEYS, report);
-            read_header_name(&object, "name", report).map(EventIdRule::Header)
-        }
-        "json" => {
-            let of_each_item = match object.text("of", TEXT_BYTES_MAX, report) {
-                None => false,
-                Some("each item") => true,
-                Some(other) => {
-                    report.unknown(object.at("of"), "value", other, &["each item"]);
-                    false
-                }
-            };
-            let find = read_id_in_json(&object, report)?;
-            Some(EventIdRule::Json { find, of_each_item })
-        }
-        other => {
-            report.unknown(object.at("in"), "place", other, &["header", "json"]);
-            None
-        }
-    }
-}
-
-fn read_id_in_json(object: &Object<'_>, report: &mut Report) -> Option<IdInJson> {
-    if object.get("template").is_none() {
-        object.check_keys(&EVENT_ID_POINTER_KEYS, report);
-        return read_pointer(object, "pointer", report).map(IdInJson::Pointer);
-    }
-    object.check_keys(&EVENT_ID_TEMPLATE_KEYS, report);
-    let text = object.text("template", TEXT_BYTES_MAX, report)?;
-    IdTemplate::parse(text)
-        .map(IdInJson::Template)
-        .map_err(|e| report.problem(object.at("template"), e.to_string()))
         .ok()
 }
 

@@ -6,12 +6,12 @@ use super::{SCHEME_KEYS, body_word};
 use crate::pointer::JsonPointer;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::builtin::Builtin;
-use crate::signature::event_id::{EventIdRule, IdInJson};
 use crate::signature::fetched::KeyUrl;
 use crate::signature::request::HeaderName;
 use crate::signature::scheme::{
     BodyHashPlace, BodyHashRule, HeaderForm, Scheme, SignaturePlace, SignatureRule, UrlHashClaim,
 };
+use crate::signature::split::SplitRule;
 use crate::signature::template::Template;
 use crate::signature::timestamp::{TimestampPlace, TimestampRule};
 
@@ -45,13 +45,14 @@ impl Scheme {
             self.newline_variant
                 .then(|| json!(["as-is", "newline-appended"])),
         );
-        put("event_id", Some(event_id_to_json(&self.event_id)));
+        put("event_id", Some(self.event_id.to_json()));
         put("issuer", self.jwt.issuer.clone().map(Value::from));
         put("key", Some(self.key.text().into()));
         put("key_url", self.key_url.as_ref().map(key_url_to_json));
         put("leeway_s", self.jwt.leeway_s.map(Value::from));
         put("max_age_s", self.jwt.max_age_s.map(Value::from));
         put("signature", Some(signature_to_json(&self.signature)));
+        put("split", self.split.as_ref().map(SplitRule::to_json));
         put("then", self.then.clone().map(Value::from));
         put("timestamp", self.timestamp.as_ref().map(timestamp_to_json));
         put("url_hash", self.jwt.url_hash.as_ref().map(url_hash_to_json));
@@ -165,24 +166,6 @@ fn timestamp_to_json(rule: &TimestampRule) -> Value {
         "in": place, key: name, "signed": rule.signed, "tolerance_s": rule.tolerance_s,
         "unit": rule.unit.name(),
     }))
-}
-
-fn event_id_to_json(rule: &EventIdRule) -> Value {
-    match rule {
-        EventIdRule::BodyHash => Value::Null,
-        EventIdRule::Header(name) => json!({"in": "header", "name": name.as_str()}),
-        EventIdRule::Json { find, of_each_item } => {
-            let of = of_each_item.then_some("each item");
-            present(match find {
-                IdInJson::Pointer(pointer) => {
-                    json!({"in": "json", "of": of, "pointer": pointer.as_str()})
-                }
-                IdInJson::Template(template) => {
-                    json!({"in": "json", "of": of, "template": template.as_str()})
-                }
-            })
-        }
-    }
 }
 
 fn body_hash_to_json(rule: &BodyHashRule) -> Value {
