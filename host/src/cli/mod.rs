@@ -32,6 +32,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod verify;
 mod view;
 

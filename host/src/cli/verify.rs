@@ -20,6 +20,7 @@ use tidegate_core::time::Timestamp;
 use super::error::CliError;
 use super::measure::measure;
 use super::output::{Output, Tone, plain_lines};
+use super::vectors::{self, By};
 use super::{Exit, World};
 use crate::config::{ConfigSource, read_bounded};
 
@@ -32,14 +33,15 @@ use crate::config::{ConfigSource, read_bounded};
 ///
 /// Exits with 0 where the request verifies, with 1 where it does not.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("measure").required(true).multiple(true).args(["connection", "scheme"])))]
+#[command(group(ArgGroup::new("measure").required(true).multiple(true).args(["connection", "scheme", "vectors"])))]
 #[command(after_help = "Examples:\n  \
     tidegate verify --connection github/acme --body request.json \\\n      \
     --header 'X-Hub-Signature-256: sha256=…'\n  \
     tidegate verify --scheme plugins/github.wasm --secret-env GITHUB_WEBHOOK_SECRET \\\n      \
     --header 'X-Hub-Signature-256: sha256=…' --body - < request.json\n  \
     tidegate verify --scheme scheme.json --secret-file key.txt --at 2026-01-31T08:00:00Z \\\n      \
-    --header 'X-Signature: …' --url https://hooks.example.com/in/acme/one --body request.json\n\n\
+    --header 'X-Signature: …' --url https://hooks.example.com/in/acme/one --body request.json\n  \
+    tidegate verify --vectors signatures.json --by preset\n\n\
     Give the body as the exact bytes that arrived: one that was parsed and written again\n\
     has another signature.")]
 pub(crate) struct VerifyArgs {
@@ -49,6 +51,16 @@ pub(crate) struct VerifyArgs {
     /// Use this scheme: a JSON file with a scheme or a descriptor, or a plugin (.wasm)
     #[arg(long, value_name = "FILE")]
     pub(super) scheme: Option<PathBuf>,
+    /// Judge every request of this file of test vectors instead
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["connection", "scheme", "headers", "body", "method", "url", "at", "secret_env", "secret_file"]
+    )]
+    vectors: Option<PathBuf>,
+    /// Judge test vectors by the presets of this program, or by the file's own descriptions
+    #[arg(long, value_enum, requires = "vectors", default_value_t = By::Description)]
+    by: By,
     /// A header of the request, once for each; as it arrived
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -79,6 +91,9 @@ pub(super) fn run(
     world: &dyn World,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    if let Some(file) = &args.vectors {
+        return vectors::run(file, args.by, output);
+    }
     let measure = measure(args, source, world)?;
     measure
         .scheme
@@ -140,7 +155,7 @@ fn header_of(header: &str) -> Result<(String, Bytes), CliError> {
 }
 
 /// The segments after `/in/{connector}/{account}`, and the query.
-fn path_and_query(url: &str) -> (Vec<String>, String) {
+pub(super) fn path_and_query(url: &str) -> (Vec<String>, String) {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let path = address.split_once("/in/").map_or("", |(_, path)| path);
     let further = path

@@ -116,7 +116,12 @@ impl Case {
         let accept = match value.get("expected").and_then(Value::as_str) {
             Some("accept") => true,
             Some("reject") => false,
-            _ => return Err(wrong(&asked.name, "\"expected\" has to be \"accept\" or \"reject\"")),
+            _ => {
+                return Err(wrong(
+                    &asked.name,
+                    "\"expected\" has to be \"accept\" or \"reject\"",
+                ));
+            }
         };
         Ok(Self {
             binding: value.get("binding").and_then(Value::as_str) != Some("advisory"),
