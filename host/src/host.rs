@@ -10,6 +10,7 @@ use tidegate_store::{Claims, Reader};
 use tokio::sync::watch;
 
 use crate::committer::JournalHandle;
+use crate::fetcher::Fetcher;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
@@ -43,6 +44,8 @@ pub(crate) struct Host {
     pub(crate) replays: Arc<ReplayDesk>,
     /// Whether the configuration file is what runs.
     pub(crate) reloads: Arc<Reloads>,
+    /// What ingress fetches while a request waits.
+    pub(crate) fetcher: Fetcher,
     /// Secrets that partners hand over.
     pub(crate) received: Arc<ReceivedDesk>,
     /// Counters.

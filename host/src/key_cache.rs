@@ -79,7 +79,8 @@ impl<S, K> Default for KeyCache<S, K> {
 }
 
 impl<S: Clone + Eq + Hash, K> KeyCache<S, K> {
-    /// The key of that source, fetched where it is not known.
+    /// The key of that source, fetched where it is not known: with the key `fetch` says how
+    /// long it is valid.
     pub(crate) async fn get<F>(
         &self,
         source: &S,
@@ -87,7 +88,7 @@ impl<S: Clone + Eq + Hash, K> KeyCache<S, K> {
         fetch: impl FnOnce() -> F,
     ) -> Result<Arc<K>, NoKey>
     where
-        F: Future<Output = Option<K>>,
+        F: Future<Output = Option<(K, Duration)>>,
     {
         let slot = self.slot(source);
         let getting = async {
@@ -97,8 +98,10 @@ impl<S: Clone + Eq + Hash, K> KeyCache<S, K> {
                 return known.key.clone().ok_or(NoKey::NotFetched);
             }
             self.spend(origin, now)?;
-            let key = fetch().await.map(Arc::new);
-            let keep = if key.is_some() { KEPT_FOR } else { MISSING_FOR };
+            let (key, keep) = match fetch().await {
+                Some((key, valid_for)) => (Some(Arc::new(key)), valid_for.min(KEPT_FOR)),
+                None => (None, MISSING_FOR),
+            };
             *held = Some(Held {
                 key: key.clone(),
                 until: Instant::now() + keep,
@@ -175,10 +178,10 @@ mod tests {
     struct Partner(AtomicU32);
 
     impl Partner {
-        async fn fetch(&self, found: Option<u32>, takes: Duration) -> Option<u32> {
+        async fn fetch(&self, found: Option<u32>, takes: Duration) -> Option<(u32, Duration)> {
             self.0.fetch_add(1, Ordering::Relaxed);
             sleep(takes).await;
-            found
+            found.map(|key| (key, Duration::MAX))
         }
 
         fn asked(&self) -> u32 {

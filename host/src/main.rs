@@ -12,6 +12,7 @@ mod compile;
 mod config;
 mod differing;
 mod ending;
+mod fetcher;
 mod gate;
 mod host;
 mod housekeeping;

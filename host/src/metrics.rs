@@ -42,6 +42,10 @@ pub(crate) enum IngressOutcome {
     Refused,
     /// No such path.
     Unknown,
+    /// A handshake was answered.
+    Handshake,
+    /// What has to be fetched for it could not be had.
+    NoKey,
     /// A method that is not taken.
     Method,
     /// The body is over the limit.
@@ -65,6 +69,8 @@ impl IngressOutcome {
             Self::Duplicate => "duplicate",
             Self::Refused => "refused",
             Self::Unknown => "unknown",
+            Self::Handshake => "handshake",
+            Self::NoKey => "no-key",
             Self::Method => "method",
             Self::TooLarge => "too-large",
             Self::TooSlow => "too-slow",
@@ -81,6 +87,13 @@ struct OfConnector {
     connector: String,
     /// What became of it.
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfSecret {
+    connector: String,
+    /// Among the secrets of its connection, from 1.
+    position: u32,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -109,6 +122,7 @@ pub(crate) struct Metrics {
     request_seconds: Histogram,
     events: Family<OfConnector, Counter>,
     refused: Family<OfConnector, Counter>,
+    matches: Family<OfSecret, Counter>,
     commits: Counter,
     commit_submissions: Histogram,
     attempts: Family<OfConnector, Counter>,
@@ -144,6 +158,7 @@ impl Metrics {
             request_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             events: Family::default(),
             refused: Family::default(),
+            matches: Family::default(),
             commits: Counter::default(),
             commit_submissions: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             attempts: Family::default(),
@@ -178,6 +193,7 @@ impl Metrics {
         r.register_with_unit("ingress_request", "From the request's head to the answer of what was stored", Unit::Seconds, self.request_seconds.clone());
         r.register("events", "Events handed in by connector: accepted, duplicate, or a duplicate whose body differs from the first one's", self.events.clone());
         r.register("ingress_refusals", "Requests whose signature did not verify by connector and reason", self.refused.clone());
+        r.register("signature_matches", "Requests that verified, by connector and position of the secret that matched", self.matches.clone());
         r.register("commits", "Commits of the store", self.commits.clone());
         r.register("commit_submissions", "Submissions in one commit", self.commit_submissions.clone());
         r.register("map_attempts", "Attempts at mapping an event by connector and outcome", self.attempts.clone());
@@ -248,6 +264,27 @@ impl Metrics {
     /// How often each connection's event ids came with another body.
     pub(crate) const fn differing(&self) -> &Differing {
         &self.differing
+    }
+
+    /// A handshake was refused. Anyone can ask for one, so it says nothing of deliveries.
+    pub(crate) fn refused_handshake(&self, address: &Address, refused: Refused) {
+        let connector = match address {
+            Address::Connection(id) => &id.connector,
+            Address::ByAccount { connector, .. } => connector,
+        };
+        self.refused
+            .get_or_create(&of(Some(connector), refused.reason.code))
+            .inc();
+        self.refusals.note(address, refused);
+    }
+
+    /// A request verified with the secret of that position.
+    pub(crate) fn matched(&self, connector: &ConnectorName, position: usize) {
+        let of_secret = OfSecret {
+            connector: connector.as_str().to_owned(),
+            position: position.try_into().unwrap_or(u32::MAX),
+        };
+        self.matches.get_or_create(&of_secret).inc();
     }
 
     /// The last refusals of each connection.

@@ -21,8 +21,9 @@ use crate::config::{Config, ConnectionConfig, Whose};
 use crate::versions::Versions;
 
 mod entrance;
+mod matches;
 
-pub(crate) use entrance::{Entrance, NoEntrance};
+pub(crate) use entrance::{Entrance, NoEntrance, SecretFacts};
 
 /// The table of the moment, for everyone.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Seat {
     fn no_scheme(&self) -> String {
         match self {
             Self::Unavailable { reason } => reason.clone(),
-            Self::Empty => "set scheme, or a plugin that has one".into(),
+            Self::Empty => "set preset or scheme, or a plugin that has one".into(),
             Self::Serving(_) => "its plugin's descriptor has none".into(),
         }
     }
@@ -183,7 +184,7 @@ impl Rules {
     fn verify_with(&self, id: &ConnectionId, received: &[(ReceivedSecret, Secret)]) {
         let entrance = self.connections.get(id).map(|entry| &entry.entrance);
         if let Some(Ok(entrance)) = entrance {
-            entrance.verify_with(received.iter().map(|(_, secret)| secret));
+            entrance.verify_with(received);
         }
     }
 

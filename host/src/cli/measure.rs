@@ -100,7 +100,7 @@ fn configured_scheme(
         .as_deref()
         .map(|plugin| scheme_of(plugin, world));
     // A plugin that is not built yet matters only where nothing else says how.
-    let own = connection.scheme.is_some() || connector.scheme.is_some();
+    let own = connection.signing.preset.is_some() || connector.signing.preset.is_some();
     let described = match described {
         Some(Err(_)) if own => None,
         Some(described) => Some(described?),

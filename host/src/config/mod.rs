@@ -22,6 +22,7 @@ mod reader;
 mod secret;
 mod secrets;
 mod sections;
+mod signing;
 mod sinks;
 mod syntax;
 #[cfg(test)]

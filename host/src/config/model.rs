@@ -14,12 +14,13 @@ use tidegate_core::ids::{ChannelName, ConnectionId, ConnectorName, SinkName};
 use tidegate_core::limits;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::ConnectionRules;
-use tidegate_core::signature::{EventIdRule, Scheme, Secret};
+use tidegate_core::signature::Secret;
 use zeroize::Zeroizing;
 
 use super::alerts::ChannelConfig;
 use super::problem::Problem;
 use super::secret::StoreSecretKey;
+use super::signing::Signing;
 use super::sinks::{EgressConfig, SinkConfig};
 
 /// Everything that the file, and the defaults for what it leaves out, say.
@@ -225,16 +226,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// One of `[connectors.NAME]`; it has a plugin or a scheme. What it says about requests
+/// One of `[connectors.NAME]`; it has a plugin, a preset or a scheme. What it says about requests
 /// goes over its plugin's descriptor.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectorConfig {
     /// The plugin's file.
     pub(crate) plugin: Option<PathBuf>,
-    /// How a request proves itself. An event-id rule within it stands in `event_id` too.
-    pub(crate) scheme: Option<Scheme>,
-    /// Where the partner's id of an event is.
-    pub(crate) event_id: Option<EventIdRule>,
+    /// How a request proves itself.
+    pub(crate) signing: Signing,
     /// Where the account is named, on the URL that all connections share.
     pub(crate) account: Option<AccountRule>,
     /// For that URL.
@@ -247,10 +246,8 @@ pub(crate) struct ConnectorConfig {
 pub(crate) struct ConnectionConfig {
     /// Its name.
     pub(crate) id: ConnectionId,
-    /// How a request proves itself. An event-id rule within it stands in `event_id` too.
-    pub(crate) scheme: Option<Scheme>,
-    /// Where the partner's id of an event is.
-    pub(crate) event_id: Option<EventIdRule>,
+    /// How a request proves itself.
+    pub(crate) signing: Signing,
     /// Its secrets.
     pub(crate) secrets: Secrets,
     /// What its plugin is told.

@@ -9,7 +9,7 @@ use tidegate_core::descriptor::AccountRule;
 use tidegate_core::document;
 use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::ports::ConnectionRules;
-use tidegate_core::signature::{EventIdRule, KeySet, Scheme};
+use tidegate_core::signature::{Handshake, KeySet, Preset, SchemeConfig};
 
 use super::Surroundings;
 use super::json::to_json;
@@ -18,10 +18,8 @@ use super::problem::Report;
 use super::reader::{Entry, Section};
 use super::secrets::secrets;
 use super::sections::base_url;
+use super::signing::{rule, signing};
 use super::waivers::Placed;
-
-/// Largest file with a scheme.
-const SCHEME_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Largest settings of a connection, as JSON.
 const SETTINGS_BYTES_MAX: usize = 64 * 1024;
@@ -93,20 +91,15 @@ fn connector(
     let section = entry.into_section(report)?;
     section.check_keys(
         &[
-            "plugin", "preset", "scheme", "event_id", "account", "secrets",
+            "plugin", "preset", "scheme", "event_id", "config", "account", "secrets",
         ],
         report,
     );
-    if let Some(preset) = section.entry("preset") {
-        let message = "this version ships no presets; describe the scheme with \
-                       scheme = { … } or scheme = \"FILE.json\"";
-        report.problem(preset.at, &preset.key, message);
-    }
     let plugin = section.parsed("plugin", report, |text| match text {
         "" => Err("is empty; name the plugin's .wasm file"),
         _ => Ok(surroundings.folder.join(text)),
     });
-    let (scheme, event_id) = signing(&section, surroundings, report);
+    let signing = signing(&section, surroundings, report);
     let account = section.entry("account").and_then(|entry| {
         let json = to_json(entry.item, &entry.key, entry.at, report)?;
         rule(&json, &entry, AccountRule::parse, report)
@@ -116,7 +109,7 @@ fn connector(
         .all(|key| section.entry(key).is_none());
     if sourceless && !surroundings.recovered {
         let message = "has neither a plugin nor a scheme: add plugin = \"FILE.wasm\", \
-                       or scheme = { … } to receive without one";
+                       or preset = \"NAME\" or scheme = { … } to receive without one";
         report.problem(section.at(), section.path(), message);
     }
     if let Some(plugin) = plugin.as_ref().filter(|plugin| !plugin.is_file()) {
@@ -130,11 +123,17 @@ fn connector(
         report.warning(at, &format!("{}.plugin", section.path()), message);
     }
     let secrets = secrets(&section, surroundings, report);
-    check_keys_fit(scheme.as_ref(), &secrets, &section, report);
+    let config = signing.config.clone().into();
+    check_keys_fit(
+        signing.preset.as_deref(),
+        &secrets,
+        &config,
+        &section,
+        report,
+    );
     Some(ConnectorConfig {
         plugin,
-        scheme,
-        event_id,
+        signing,
         account,
         secrets,
     })
@@ -186,16 +185,27 @@ fn connection(
 ) -> Option<ConnectionConfig> {
     let section = entry.into_section(report)?;
     section.check_keys(
-        &["secrets", "base_url", "settings", "scheme", "event_id"],
+        &[
+            "secrets", "base_url", "settings", "preset", "scheme", "event_id", "config",
+        ],
         report,
     );
-    let (scheme, event_id) = signing(&section, surroundings, report);
+    let signing = signing(&section, surroundings, report);
     let secrets = secrets(&section, surroundings, report);
     let connector = connectors.get(&id.connector);
-    let applied = scheme
-        .as_ref()
-        .or(connector.and_then(|connector| connector.scheme.as_ref()));
-    check_keys_fit(applied, &secrets, &section, report);
+    let shared_signing = connector.map(|connector| &connector.signing);
+    let preset = signing
+        .preset
+        .as_deref()
+        .or(shared_signing.and_then(|shared| shared.preset.as_deref()));
+    let config = signing.config_over(shared_signing);
+    check_keys_fit(preset, &secrets, &config, &section, report);
+    if let Some(preset) = preset {
+        let tokens: Vec<&Secrets> = std::iter::once(&secrets)
+            .chain(connector.map(|connector| &connector.secrets))
+            .collect();
+        check_complete(preset, &config, &tokens, &section, report);
+    }
     let shared = connector.is_some_and(|connector| !connector.secrets.webhook.is_empty());
     let verifies = shared || !secrets.webhook.is_empty();
     match waiver {
@@ -203,8 +213,11 @@ fn connection(
         Some(waiver) => waiver.stands(report),
         None => {}
     }
-    if !verifies && waiver.is_none() {
-        let message = "has no secrets.webhook: every webhook for it is answered 401";
+    let fetched = preset.is_some_and(|preset| preset.scheme().fetches_keys());
+    let awaited =
+        preset.is_some_and(|preset| preset.handshakes().iter().any(Handshake::stores_secret));
+    if !verifies && waiver.is_none() && !fetched && !awaited {
+        let message = "has no secrets.webhook: every webhook for it is answered 503";
         report.warning(section.at(), section.path(), message);
     }
     let base_url = section.parsed("base_url", report, base_url).map(Arc::from);
@@ -212,8 +225,7 @@ fn connection(
     let rules = Arc::new(ConnectionRules::new(base_url, settings));
     Some(ConnectionConfig {
         id,
-        scheme,
-        event_id,
+        signing,
         secrets,
         rules,
     })
@@ -243,101 +255,58 @@ fn settings(section: &Section<'_>, report: &mut Report<'_>) -> Bytes {
     }
 }
 
-/// How requests prove themselves, and where the partner's id of an event is.
-fn signing(
-    section: &Section<'_>,
-    surroundings: &Surroundings<'_>,
-    report: &mut Report<'_>,
-) -> (Option<Scheme>, Option<EventIdRule>) {
-    let scheme = scheme(section, surroundings, report);
-    let of_scheme = scheme.as_ref().filter(|(_, has_event_id)| *has_event_id);
-    let of_scheme = of_scheme.map(|(scheme, _)| scheme.event_id().clone());
-    let event_id = section.entry("event_id").and_then(|entry| {
-        let json = match entry.item.as_str() {
-            // TOML has no null, by which the JSON form says that a partner sends no id.
-            Some("none") => Some(serde_json::Value::Null),
-            _ => to_json(entry.item, &entry.key, entry.at, report),
-        };
-        rule(&json?, &entry, EventIdRule::parse, report)
-    });
-    let event_id = event_id.or(of_scheme);
-    let scheme = scheme.map(|(scheme, _)| scheme);
-    if let (Some(scheme), Some(event_id)) = (scheme.clone(), event_id.clone())
-        && let Err(problems) = scheme.replace_event_id(event_id)
-    {
-        report.problem(
-            section.at(),
-            &format!("{}.event_id", section.path()),
-            problems,
-        );
-    }
-    (scheme, event_id)
-}
-
-/// The scheme, and whether its document has an event-id rule.
-fn scheme(
-    section: &Section<'_>,
-    surroundings: &Surroundings<'_>,
-    report: &mut Report<'_>,
-) -> Option<(Scheme, bool)> {
-    let entry = section.entry("scheme")?;
-    let json = match entry.item.as_str() {
-        Some(path) => match scheme_file(&surroundings.folder.join(path)) {
-            Ok(json) => json,
-            Err(error) => {
-                report.problem(entry.at, &entry.key, error);
-                return None;
-            }
-        },
-        None => to_json(entry.item, &entry.key, entry.at, report)?,
-    };
-    let has_event_id = json.get("event_id").is_some();
-    let scheme = rule(&json, &entry, Scheme::parse, report)?;
-    if let Err(unsupported) = scheme.check_supported() {
-        report.problem(entry.at, &entry.key, unsupported);
-    }
-    Some((scheme, has_event_id))
-}
-
-fn scheme_file(path: &std::path::Path) -> Result<serde_json::Value, String> {
-    let text = super::read_bounded(path, SCHEME_FILE_BYTES_MAX)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is not JSON: {error}", path.display()))
-}
-
-/// Reads a document that stands in the configuration; its problems point into it.
-fn rule<T>(
-    json: &serde_json::Value,
-    entry: &Entry<'_>,
-    parse: fn(&serde_json::Value) -> Result<T, document::Problems>,
-    report: &mut Report<'_>,
-) -> Option<T> {
-    match parse(json) {
-        Ok(rule) => Some(rule),
-        Err(problems) => {
-            for problem in problems.as_slice() {
-                let key = format!("{}{}", entry.key, problem.pointer.replace('/', "."));
-                report.problem(entry.find(&problem.pointer), &key, &problem.message);
-            }
-            None
-        }
-    }
-}
-
 /// Where the scheme is known already, secrets that do not fit it are found already.
 fn check_keys_fit(
-    scheme: Option<&Scheme>,
+    preset: Option<&Preset>,
     secrets: &Secrets,
+    config: &SchemeConfig,
     section: &Section<'_>,
     report: &mut Report<'_>,
 ) {
-    let Some(scheme) = scheme.filter(|scheme| scheme.check_supported().is_ok()) else {
+    let Some(scheme) = preset
+        .map(Preset::scheme)
+        .filter(|scheme| scheme.check_supported().is_ok())
+    else {
         return;
     };
     let keys = secrets.webhook.iter().cloned();
-    if let Err(error) = KeySet::prepare(scheme, keys) {
+    if let Err(error) = KeySet::prepare_with(scheme, keys, config) {
         let path: String = format!("{}.secrets.webhook", section.path());
         report.problem(section.at(), &path, error);
+    }
+}
+
+/// What the scheme or its handshakes need and the section does not give.
+fn check_complete(
+    preset: &Preset,
+    config: &SchemeConfig,
+    tokens: &[&Secrets],
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+) {
+    for value in preset.config() {
+        if config.get(&value.name).is_none() {
+            let message = format!("lacks {:?}: {}", value.name, value.what);
+            report.problem(section.at(), &format!("{}.config", section.path()), message);
+        }
+    }
+    for handshake in preset.handshakes() {
+        let Some(name) = handshake.token_name() else {
+            continue;
+        };
+        if !tokens
+            .iter()
+            .any(|secrets| secrets.other.contains_key(name))
+        {
+            let message = format!(
+                "lacks {name:?}, the token that the partner asks the endpoint with: its {} is refused until it is there",
+                handshake.kind()
+            );
+            report.warning(
+                section.at(),
+                &format!("{}.secrets", section.path()),
+                message,
+            );
+        }
     }
 }

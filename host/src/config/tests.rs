@@ -176,7 +176,7 @@ fn the_default_files_examples_load_too() {
     assert_eq!(config.connections.len(), 1);
     assert_eq!(config.operator.tokens.len(), 1);
     let connector = config.connectors.values().next().unwrap();
-    assert!(connector.scheme.is_some() && connector.account.is_some());
+    assert!(connector.signing.preset.is_some() && connector.account.is_some());
 }
 
 #[test]

@@ -200,6 +200,11 @@ impl Refusals {
         news
     }
 
+    /// Keeps one that says nothing of the partner's deliveries: it is no part of a row.
+    pub(crate) fn note(&self, address: &Address, refused: Refused) {
+        self.lock().put(Path::of(address), refused);
+    }
+
     /// A request verified there: what was refused is no row any more.
     pub(crate) fn verified(&self, address: &Address) {
         if self.rows.load(Ordering::Relaxed) == 0 {

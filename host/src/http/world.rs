@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::committer::{self, Listeners};
 use crate::config::{Config, ConfigSource};
+use crate::fetcher::Fetcher;
 use crate::gate::Gate;
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
@@ -140,6 +141,8 @@ impl World {
         let facts = facts(&config, &ingress, &operator);
         let (ingress_at, operator_at) = (facts.ingress, facts.operator);
         let tokens = Tokens::prepare(&config.operator.tokens, None, true).unwrap();
+        let outlets = Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap());
+        let fetcher = Fetcher::new(outlets.egress());
         let sinks = Arc::new(SinkDesk::new(SinkParts {
             reader: reader.clone(),
             claims: claims.clone(),
@@ -148,7 +151,7 @@ impl World {
             bell,
             chance: Arc::new(SystemChance::new(7)),
             metrics: metrics.clone(),
-            outlets: Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap()),
+            outlets,
         }));
         sinks.configure(&config).await;
         let replays = ReplayDesk::new(reader.clone(), journal.clone(), gate.clone());
@@ -165,6 +168,7 @@ impl World {
             plugins,
             sinks,
             replays,
+            fetcher,
             received: Arc::new(received.unwrap()),
             reloads: Arc::default(),
             metrics,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tidegate_core::ports::Clock;
+use tidegate_egress::Egress;
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::{self, Engine};
 use tidegate_store::{Claims, Marks, Opened, Options, Submission};
@@ -15,6 +16,7 @@ use super::ServeError;
 use crate::alerting::{AlertDesk, AlertParts, Outage};
 use crate::committer::{self, Listeners};
 use crate::config::{Config, StoreEngine};
+use crate::fetcher::Fetcher;
 use crate::gate::{Gate, LatchOnPanic};
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
@@ -58,6 +60,7 @@ pub(super) struct Foundation {
 pub(super) struct Crew {
     pub(super) desks: Desks,
     replays: Arc<ReplayDesk>,
+    egress: Arc<Egress>,
 }
 
 impl Foundation {
@@ -130,6 +133,7 @@ impl Foundation {
 
     /// Everyone who reaches outwards, by those ways.
     pub(super) fn crew(&self, outlets: Arc<Outlets>) -> Crew {
+        let egress = outlets.egress();
         let sinks = SinkDesk::new(SinkParts {
             reader: self.reader.clone(),
             claims: self.claims.clone(),
@@ -159,6 +163,7 @@ impl Foundation {
                 waivers: Arc::new(WaiverLog::new(self.journal.clone())),
             },
             replays: Arc::new(ReplayDesk::new(reader, journal, self.gate.clone())),
+            egress,
         }
     }
 
@@ -174,6 +179,7 @@ impl Foundation {
             sinks: crew.desks.sinks.clone(),
             replays: crew.replays.clone(),
             reloads: self.reloads.clone(),
+            fetcher: Fetcher::new(crew.egress.clone()),
             received: self.received.clone(),
             metrics: self.metrics.clone(),
             tokens,
@@ -189,7 +195,7 @@ impl Foundation {
         file: WatchedFile,
     ) -> JoinSet<()> {
         let mut loops = Loops::new(&self.gate);
-        let Crew { desks, replays } = crew;
+        let Crew { desks, replays, .. } = crew;
         loops.start("the plugin loop panicked", self.plugins.clone().watch());
         loops.start("the replay loop panicked", replays.clone().run());
         loops.start("the alert loop panicked", desks.alerts.clone().run());

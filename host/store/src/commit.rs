@@ -177,6 +177,10 @@ impl Committer {
                 after.touch = true;
                 done(pause::go_on(draft), "paused connections")
             }
+            Submission::WishPoll(connection) => done(
+                draft.wish_poll(&connection),
+                "the waiting poll of a connection",
+            ),
             Submission::PutAlerts(update) => {
                 alert::put(draft, *update);
                 Answer::Done
@@ -327,6 +331,7 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
         | Submission::Complete(_)
         | Submission::Advance(_)
         | Submission::PutAlerts(_)
+        | Submission::WishPoll(_)
         | Submission::Retain
         | Submission::Touch => Answer::Done,
     }

@@ -106,9 +106,9 @@ fn schemes_are_checked_where_they_stand() {
     let good = scheme("name = \"X-Signature\"\nencoding = \"hex\"");
     let config = load(&good).unwrap();
     let connector = config.connectors.values().next().unwrap();
-    assert!(connector.scheme.is_some());
+    assert!(connector.signing.preset.is_some());
     assert!(
-        connector.event_id.is_none(),
+        connector.signing.event_id.is_none(),
         "a rule that the document does not have"
     );
     check_problem(
@@ -141,7 +141,7 @@ fn an_event_id_is_no_credential() {
     let config = load(&format!("{scheme}event_id = \"none\"")).unwrap();
     let connector = config.connectors.values().next().unwrap();
     assert_eq!(
-        connector.event_id,
+        connector.signing.event_id,
         Some(tidegate_core::signature::EventIdRule::BodyHash)
     );
 }

@@ -25,7 +25,7 @@ use super::view::{Answer, page};
 use super::writes::{Who, not_stored};
 use crate::config;
 use crate::http::refusals::own_path;
-use crate::rules::ConnectionEntry;
+use crate::rules::{ConnectionEntry, Entrance};
 use crate::system::SystemClock;
 
 mod view;
@@ -133,7 +133,10 @@ pub(super) async fn await_secret(
     let span = query.parse::<Span>("for")?.unwrap_or(Span(AWAITED_FOR)).0;
     let fields = Fields::read(body, &["reason"]).await?;
     let rules = api.host.rules.load();
-    let (id, _) = find(&rules.connections, &names)?;
+    let (id, entry) = find(&rules.connections, &names)?;
+    if !entry.entrance.as_ref().is_ok_and(Entrance::takes_secret) {
+        return Err(takes_none(id));
+    }
     let audit = who.entry(AuditAction::AwaitSecret, id.to_string(), fields.reason()?);
     let until = audit.at.plus(span);
     let received = &api.host.received;
@@ -142,6 +145,17 @@ pub(super) async fn await_secret(
         .await
         .map_err(|error| not_stored(&error))?;
     show(State(api), Path(names)).await
+}
+
+fn takes_none(id: &ConnectionId) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "no-secret-handshake",
+        "The connection has no handshake that hands a secret over",
+        format!(
+            "give {id} a preset or a scheme with a store-secret handshake, or set secrets.webhook"
+        ),
+    )
 }
 
 /// For how long a connection awaits its secret: `10m`.

@@ -71,6 +71,8 @@ pub enum Submission {
         /// Who did it.
         audit: Option<AuditEntry>,
     },
+    /// A connection is to be polled. While a poll of it waits already: nothing happens.
+    WishPoll(ConnectionId),
     /// What somebody did that changes nothing here.
     Note(Box<AuditEntry>),
     /// What an operator has consented to, as JSON.
@@ -148,6 +150,7 @@ impl Submission {
             Self::PutSink { .. }
             | Self::DropSink(_)
             | Self::Note(_)
+            | Self::WishPoll(_)
             | Self::PauseConnection { .. }
             | Self::ResumeConnection { .. } => 1_024,
             Self::Retain | Self::Touch => 0,

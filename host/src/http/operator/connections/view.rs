@@ -13,7 +13,7 @@ use tidegate_store::{PausedConnection, Reader, ReceivedSecret};
 
 use super::super::view::instant;
 use crate::http::refusals::{Refused, RefusedAtPath, own_path};
-use crate::rules::ConnectionEntry;
+use crate::rules::{ConnectionEntry, Entrance, SecretFacts};
 use crate::system::SystemClock;
 
 /// What is known of some connections beside their configuration.
@@ -52,12 +52,14 @@ impl Known {
 pub(super) fn connection(id: &ConnectionId, entry: &ConnectionEntry, known: &Known) -> Value {
     let paused = known.paused.iter().find(|paused| paused.connection == *id);
     let problem = entry.entrance.as_ref().err();
+    let entrance = entry.entrance.as_ref().ok();
     let host = known.of_host.get(id);
     json!({
         "connector": id.connector.as_str(),
         "account": id.account.as_str(),
         "url_path": own_path(id),
         "secrets": { "webhook": entry.webhook_secrets },
+        "webhook_secrets": entrance.map(secrets_view),
         "source": "config",
         "state": if problem.is_none() { "active" } else { "closed" },
         "problem": problem.map(ToString::to_string),
@@ -141,6 +143,23 @@ fn waiver_view(waiver: &Waiver, now: Timestamp) -> Value {
         "until": waiver.until.to_string(),
         "state": if waiver.holds_at(now) { "in-force" } else { "over" },
     })
+}
+
+/// The secrets that requests are verified with, by position; never their values.
+fn secrets_view(entrance: &Entrance) -> Vec<Value> {
+    let secrets = entrance.secrets().into_iter().zip(1_usize..);
+    let view = |(secret, position): (SecretFacts, usize)| {
+        let (matched, last) = entrance.matches.of(position);
+        let origin = secret.received.as_ref();
+        json!({
+            "position": position,
+            "origin": origin.map_or("configuration", |(handshake, _)| handshake),
+            "not_after": instant(secret.not_after),
+            "matched": matched,
+            "last_matched_at": instant(last),
+        })
+    };
+    secrets.map(view).collect()
 }
 
 /// Everything but the secrets themselves, oldest first.
