@@ -334,9 +334,13 @@ pub(crate) fn read_acknowledge(value: &Value, report: &mut Report) -> Option<Ack
             .number("status", 200..=299, report)
             .and_then(|n| u16::try_from(n).ok()),
     };
-    let body = object
-        .text("body", ACKNOWLEDGE_BODY_BYTES_MAX, report)
-        .map(str::to_owned);
+    // An empty body is one as well: some partners insist on it.
+    let body = match object.get("body").and_then(Value::as_str) {
+        Some("") => Some(String::new()),
+        _ => object
+            .text("body", ACKNOWLEDGE_BODY_BYTES_MAX, report)
+            .map(str::to_owned),
+    };
     Some(Acknowledge {
         status: status?,
         body,

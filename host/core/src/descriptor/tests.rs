@@ -8,7 +8,7 @@ use super::read::{
 use super::*;
 use crate::limits::{DESCRIPTOR_BYTES_MAX, ENTITY_KIND_BYTES_MAX};
 use crate::signature::scheme_json as scheme;
-use crate::signature::{Algorithm, Encoding, TimestampUnit, UrlVariant};
+use crate::signature::{Algorithm, Encoding, HandshakeKind, TimestampUnit, UrlVariant};
 
 fn github() -> Value {
     json!({
@@ -201,17 +201,26 @@ fn what_this_version_cannot_do_is_refused_by_name() {
     check(
         |d| {
             d["scheme"]["algorithm"] = json!("special: morse");
-            d["handshakes"] = json!([{"kind": "echo-challenge", "guard": "signature"}]);
         },
         &[
             "/scheme/algorithm: scheme algorithm \"special: morse\" is not supported by this version",
-            "/handshakes/0/kind: handshake \"echo-challenge\" is not supported by this version",
         ],
     );
     check(
         |d| d["handshakes"] = json!([{"kind": "echo-chalenge"}]),
         &[
             "/handshakes/0/kind: unknown handshake \"echo-chalenge\"; did you mean \"echo-challenge\"?",
+        ],
+    );
+    check(
+        |d| d["handshakes"] = json!(["pong"]),
+        &["/handshakes/0: handshake \"pong\" needs a description: {\"kind\": \"pong\", …}"],
+    );
+    check(
+        |d| d["handshakes"] = json!([{"kind": "probe", "challenge": "x", "method": "POST"}]),
+        &[
+            "/handshakes/0/challenge: unknown key \"challenge\"; known: kind, method, when",
+            "/handshakes/0/method: is a method that carries events",
         ],
     );
     check(
@@ -300,8 +309,12 @@ fn the_published_schema_knows_the_keys_that_the_parser_knows() {
             &scheme::EVENT_ID_HEADER_KEYS,
             &scheme::EVENT_ID_POINTER_KEYS,
             &scheme::EVENT_ID_TEMPLATE_KEYS,
+            &scheme::EVENT_ID_PATH_KEYS,
+            &scheme::EVENT_ID_FIRST_KEYS,
         ],
     );
+    check_keys("/$defs/split", &[&crate::signature::SPLIT_KEYS]);
+    check_keys("/$defs/handshake", &[&crate::signature::HANDSHAKE_KEYS]);
     check_keys("/$defs/body_hash", &[&scheme::BODY_HASH_KEYS]);
     check_keys("/$defs/url_hash", &[&scheme::URL_HASH_KEYS]);
     check_keys("/$defs/key_url", &[&scheme::KEY_URL_KEYS]);
@@ -328,6 +341,14 @@ fn the_published_schema_knows_the_words_that_the_parser_knows() {
     );
     check_schema_at("/$defs/algorithm/anyOf/0/enum", json!(Algorithm::NAMES));
     check_schema_at("/$defs/encoding/enum", json!(Encoding::NAMES));
+    check_schema_at(
+        "/$defs/handshake/properties/method/enum",
+        json!(crate::signature::HANDSHAKE_METHODS),
+    );
+    check_schema_at(
+        "/$defs/event_id/properties/in/enum",
+        json!(scheme::EVENT_ID_PLACES),
+    );
     check_schema_at(
         "/$defs/timestamp/properties/in/enum",
         json!(scheme::TIMESTAMP_PLACES),

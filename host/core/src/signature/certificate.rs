@@ -2,7 +2,7 @@
 //!
 //! A certificate that an operator configured, or that was fetched over https from the one
 //! host that a partner's rules allow, is believed for its key while it is valid. Where a
-//! partner's rules ask for more (PayPal), the chain is checked against the roots of the
+//! partner's rules ask for more (`PayPal`), the chain is checked against the roots of the
 //! web by the `webpki` crate, and the name against the partner's domain.
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What a connection's configuration adds to a scheme: the values of `{config:NAME}`.
 //!
-//! They are facts about the partner's account, like PayPal's webhook id or Braintree's
+//! They are facts about the partner's account, like a webhook's id or Braintree's
 //! public key, and no secrets: explanations show them as part of the signed content.
 
 use std::collections::BTreeMap;

@@ -301,6 +301,7 @@ fn causes(refusal: &Refusal, raw: &RawRequest, judge: &Judge<'_>) -> Vec<Cause> 
         Refusal::SignatureDoubled { .. }
         | Refusal::SignatureMalformed { .. }
         | Refusal::HeaderMissing { .. }
+        | Refusal::PartMissing { .. }
         | Refusal::HeaderDoubled { .. }
         | Refusal::TimestampMissing
         | Refusal::TimestampDoubled

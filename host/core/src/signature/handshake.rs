@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use document::{KEYS, METHODS};
 pub use kind::HandshakeKind;
 
 use self::answer::Answer;

@@ -19,19 +19,19 @@ const FORM: InvalidKey = InvalidKey::Form {
 /// hold keys for other ends, which are skipped.
 pub(super) fn read(text: &str) -> Result<Vec<PublicKey>, InvalidKey> {
     let document: Value = serde_json::from_str(text).map_err(|_| FORM)?;
-    let list = match &document {
-        Value::Array(list) => list.as_slice(),
+    let members = match &document {
+        Value::Array(members) => members.as_slice(),
         Value::Object(object) => match (object.get("keys"), object.get("key")) {
-            (Some(Value::Array(list)), _) => list.as_slice(),
+            (Some(Value::Array(members)), _) => members.as_slice(),
             // Plaid answers with the key that was asked for, under this name.
-            (None, Some(wrapped @ Value::Object(_))) => return one(wrapped).map(|key| vec![key]),
+            (None, Some(inner @ Value::Object(_))) => return one(inner).map(|key| vec![key]),
             _ => return one(&document).map(|key| vec![key]),
         },
         _ => return Err(FORM),
     };
     let mut last = FORM;
     let mut keys = Vec::new();
-    for value in list.iter().take(KEYS_MAX) {
+    for value in members.iter().take(KEYS_MAX) {
         match one(value) {
             Ok(key) => keys.push(key),
             Err(invalid) => last = invalid,

@@ -236,3 +236,137 @@ impl fmt::Debug for KeySet {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::signature::RawRequest;
+
+    fn scheme(algorithm: &str, key: &str) -> Scheme {
+        let mut document = json!({
+            "algorithm": algorithm, "key": key, "event_id": null,
+            "signature": {"in": "header", "name": "x-signature"},
+        });
+        if !["shared-token", "http-basic"].contains(&algorithm) {
+            document["content"] = json!("{body}");
+            document["signature"]["encoding"] = json!("hex");
+        }
+        Scheme::parse(&document).unwrap()
+    }
+
+    #[track_caller]
+    fn check(algorithm: &str, key: &str, secret: &str, expected: Result<usize, &str>) {
+        let secret = Secret::new(secret.into()).unwrap();
+        let prepared = KeySet::prepare(&scheme(algorithm, key), [secret]);
+        let outcome = prepared.map(|keys| keys.len()).map_err(|e| e.to_string());
+        assert_eq!(
+            outcome.as_ref().map(|n| *n).map_err(String::as_str),
+            expected
+        );
+    }
+
+    #[test]
+    fn secrets_have_to_fit_the_scheme() {
+        let whsec = "base64, optional whsec_ prefix";
+        check("hmac-sha256", "utf8", "anything", Ok(1));
+        check("hmac-sha256", "hex", "00ff", Ok(1));
+        check("hmac-sha256", whsec, "whsec_AAAA", Ok(1));
+        check("hmac-sha256", whsec, "AAAA", Ok(1));
+        check("http-basic", "user:password", "user:pass", Ok(1));
+        check("ed25519", "ed25519 public, hex", &"07".repeat(32), Ok(1));
+        check(
+            "hmac-sha256",
+            "hex",
+            "xx",
+            Err("secret 1 is not in the form \"hex\" that the scheme asks for"),
+        );
+        check(
+            "hmac-sha256",
+            whsec,
+            "whsec_",
+            Err("secret 1 is empty once its prefix is taken away and it is decoded"),
+        );
+        check(
+            "http-basic",
+            "user:password",
+            "user",
+            Err("secret 1 is not in the form \"user:password\" that the scheme asks for"),
+        );
+        check(
+            "ed25519",
+            "ed25519 public, hex",
+            "07",
+            Err("secret 1 is no public key of the scheme"),
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_gets_no_keys() {
+        check(
+            "ed25519",
+            "utf8",
+            "x",
+            Err("scheme key \"utf8\" is not supported by this version for algorithm \"ed25519\""),
+        );
+        check(
+            "hmac-sha256",
+            "SPKI PEM",
+            "x",
+            Err(
+                "scheme key \"SPKI, PEM or base64 DER\" is not supported by this version for algorithm \"hmac-sha256\"",
+            ),
+        );
+    }
+
+    #[test]
+    fn keys_are_bounded_and_never_shown() {
+        let secret = Secret::new(b"hunter2".to_vec()).unwrap();
+        let many = vec![secret.clone(); SECRETS_MAX + 1];
+        let scheme = scheme("hmac-sha256", "utf8");
+        assert_eq!(
+            KeySet::prepare(&scheme, many).unwrap_err(),
+            KeySetError::TooMany
+        );
+        let keys = KeySet::prepare(&scheme, [secret]).unwrap();
+        assert_eq!(format!("{keys:?}"), "KeySet { secrets: 1, .. }");
+    }
+
+    fn request() -> RawRequest {
+        RawRequest {
+            method: "POST".into(),
+            url: None,
+            path: vec![],
+            query: String::new(),
+            headers: vec![],
+            body: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn expired_keys_do_not_count() {
+        let scheme = scheme("hmac-sha256", "utf8");
+        let until = Timestamp::from_secs(100);
+        let old = Secret::new(b"old".to_vec()).unwrap().with_not_after(until);
+        let new = Secret::new(b"new".to_vec()).unwrap();
+        let in_use = |secrets: Vec<Secret>, now| {
+            let keys = KeySet::prepare(&scheme, secrets).unwrap();
+            keys.in_use(&scheme, &request(), None, Timestamp::from_secs(now))
+                .map(|keys| keys.iter().map(|key| key.position).collect::<Vec<_>>())
+        };
+        assert_eq!(in_use(vec![], 0), Err(Refusal::NoKeys));
+        assert_eq!(in_use(vec![old.clone()], 100), Ok(vec![Some(1)]));
+        assert_eq!(in_use(vec![old.clone()], 101), Err(Refusal::KeysExpired));
+        assert_eq!(in_use(vec![old, new], 101), Ok(vec![Some(2)]));
+    }
+
+    #[test]
+    fn keys_of_another_algorithm_do_not_count() {
+        let secret = Secret::new(b"x".to_vec()).unwrap();
+        let keys = KeySet::prepare(&scheme("hmac-sha1", "utf8"), [secret]).unwrap();
+        let other = scheme("hmac-sha256", "utf8");
+        let refused = keys.in_use(&other, &request(), None, Timestamp::EPOCH);
+        assert_eq!(refused.err(), Some(Refusal::KeysForOtherScheme));
+    }
+}

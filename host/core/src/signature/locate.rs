@@ -75,8 +75,7 @@ impl SignatureRule {
         let texts = match &self.place {
             SignaturePlace::Header { name, form } => {
                 let value = self.only_value(raw, name)?.ok_or_else(|| self.missing())?;
-                let texts = self.split(form, value, config)?;
-                texts.into_iter().map(Cow::Borrowed).collect()
+                self.split(form, value, config)?
             }
             SignaturePlace::Headers(names) => self.any_of(raw, names)?,
             SignaturePlace::Form { name, form } => {
@@ -84,7 +83,7 @@ impl SignatureRule {
                 let texts = self.split(form, &value, config)?;
                 texts
                     .into_iter()
-                    .map(|t| Cow::Owned(t.to_owned()))
+                    .map(|t| Cow::Owned(t.into_owned()))
                     .collect()
             }
             SignaturePlace::Query(name) => vec![self.only_field(raw.query.as_bytes(), name)?],
@@ -208,11 +207,12 @@ impl SignatureRule {
         form: &HeaderForm,
         value: &'v str,
         config: &SchemeConfig,
-    ) -> Result<Vec<&'v str>, Refusal> {
+    ) -> Result<Vec<Cow<'v, str>>, Refusal> {
         let texts: Vec<_> = match form {
             HeaderForm::Single { prefix } => {
                 let text = value.strip_prefix(prefix.as_deref().unwrap_or_default());
-                vec![text.ok_or_else(|| self.malformed(Malformed::Prefix))?]
+                let text = text.ok_or_else(|| self.malformed(Malformed::Prefix))?;
+                vec![Cow::Borrowed(text)]
             }
             HeaderForm::List {
                 item_separator,
@@ -223,6 +223,7 @@ impl SignatureRule {
                     .split(item_separator.as_str())
                     .filter_map(|item| item.strip_prefix(prefix))
                     .take(SIGNATURES_MAX + 1)
+                    .map(Cow::Borrowed)
                     .collect();
                 if texts.is_empty() {
                     return Err(self.malformed(Malformed::Prefix));
@@ -233,6 +234,7 @@ impl SignatureRule {
                 let key = config.fill(key)?;
                 let texts: Vec<_> = values_of(form, value, key)
                     .take(SIGNATURES_MAX + 1)
+                    .map(Cow::Borrowed)
                     .collect();
                 match texts.len() {
                     0 => return Err(self.missing()),

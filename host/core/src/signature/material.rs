@@ -4,7 +4,7 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha512};
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::Choice;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
@@ -113,7 +113,7 @@ impl Material {
     /// Whether `proof` is the secret itself, in a time that depends on lengths only.
     pub(super) fn is_itself(&self, proof: &[u8]) -> Choice {
         match self {
-            Self::Token(secret) | Self::Basic(secret) => secret.ct_eq(proof),
+            Self::Token(secret) | Self::Basic(secret) => encoding::same(secret, proof),
             _ => Choice::from(0),
         }
     }
@@ -144,7 +144,7 @@ impl ComputedMac {
     }
 
     pub(super) fn matches(&self, received: &[u8]) -> Choice {
-        self.bytes.get(..self.length).unwrap_or(&[]).ct_eq(received)
+        encoding::same(self.bytes.get(..self.length).unwrap_or(&[]), received)
     }
 }
 

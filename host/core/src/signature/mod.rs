@@ -19,6 +19,7 @@ mod encoding;
 mod event_id;
 mod explain;
 mod fetched;
+mod filter;
 mod form;
 mod handshake;
 mod id_template;
@@ -32,6 +33,7 @@ mod material;
 mod pem;
 mod preset;
 mod public_key;
+mod redact;
 mod refusal;
 mod request;
 mod scheme;
@@ -54,6 +56,8 @@ pub use event_id::{EventIdRule, EventIdText, IdInJson, event_id};
 pub use explain::{Cause, Excerpt, Explanation, explain};
 pub use fetched::{FETCHED_KEY_BYTES_MAX, FetchedKey, KeySource, KeySourceKind, KeyUrl};
 pub use handshake::{Handshake, HandshakeKind, HandshakeState, Outcome, Reply};
+#[cfg(test)]
+pub(crate) use handshake::{KEYS as HANDSHAKE_KEYS, METHODS as HANDSHAKE_METHODS};
 pub use id_template::{IdTemplate, InvalidIdTemplate};
 pub use key_form::KeyForm;
 pub use keys::{KeySet, KeySetError};
@@ -67,6 +71,8 @@ pub use scheme::{
 };
 pub use secret::{InvalidSecret, SECRET_BYTES_MAX, SECRETS_MAX, Secret};
 pub use source::Source;
+#[cfg(test)]
+pub(crate) use split::SPLIT_KEYS;
 pub use split::{EventPart, PARTS_MAX, SplitError, SplitRule, events_of};
 pub use template::{InvalidTemplate, Template};
 pub use timestamp::{TimestampPlace, TimestampRule, TimestampUnit};

@@ -27,6 +27,8 @@ static ALL: LazyLock<Vec<Preset>> = LazyLock::new(|| {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preset {
     name: String,
+    /// Other partners that sign in the same way, and other names of this one.
+    aliases: Vec<String>,
     title: String,
     documentation: Option<String>,
     scheme: Scheme,
@@ -47,9 +49,18 @@ pub struct ConfigValue {
 }
 
 impl Preset {
-    /// The built-in preset of that name.
+    /// The built-in preset of that name or alias, whatever marks stand between its words.
     pub fn find(name: &str) -> Option<&'static Self> {
-        Self::all().iter().find(|preset| preset.name == name)
+        let plain = |text: &str| -> String {
+            text.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|c| c.to_ascii_lowercase())
+                .collect()
+        };
+        let name = plain(name);
+        Self::all().iter().find(|preset| {
+            plain(&preset.name) == name || preset.aliases.iter().any(|one| plain(one) == name)
+        })
     }
 
     /// Every built-in preset, by name.
@@ -57,15 +68,21 @@ impl Preset {
         &ALL
     }
 
-    /// The text of the built-in preset's file.
+    /// The text of the built-in preset's file, to copy and edit.
     pub fn text_of(name: &str) -> Option<&'static str> {
-        let found = files::ALL.iter().find(|(found, _)| *found == name);
+        let preset = Self::find(name)?;
+        let found = files::ALL.iter().find(|(found, _)| *found == preset.name);
         found.map(|(_, text)| *text)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its other names.
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
     }
 
     /// The partner's name for people.

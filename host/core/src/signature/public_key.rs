@@ -218,11 +218,6 @@ impl PublicKey {
         })
     }
 
-    /// What it can check.
-    pub(super) const fn kind(&self) -> KeyKind {
-        self.kind
-    }
-
     /// Whether it is of the kind that an algorithm takes.
     pub(super) fn fits(&self, algorithm: PublicAlgorithm) -> bool {
         algorithm.kinds().contains(&self.kind)

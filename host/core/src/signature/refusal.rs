@@ -93,6 +93,12 @@ pub enum Refusal {
         /// The bound.
         max: usize,
     },
+    /// A signed part that is absent, or there twice.
+    #[error("{part} is missing or ambiguous, and the scheme signs it")]
+    PartMissing {
+        /// Which.
+        part: String,
+    },
     /// The scheme signs a form.
     #[error("the body is no form, and the scheme reads fields of it")]
     BodyNotForm,
@@ -206,6 +212,14 @@ pub enum Malformed {
 }
 
 impl Refusal {
+    /// Whether it is about a request whose signature held.
+    pub(super) const fn is_after_the_match(&self) -> bool {
+        matches!(
+            self,
+            Self::TimestampTooOld { .. } | Self::TimestampInFuture { .. } | Self::BodyHash
+        )
+    }
+
     /// A stable word for metrics and the API.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -226,6 +240,7 @@ impl Refusal {
             Self::BodyNotJson => "body_not_json",
             Self::TooManyItems { .. } => "too_many_items",
             Self::BodyNotForm => "body_not_form",
+            Self::PartMissing { .. } => "part_missing",
             Self::ConfigMissing { .. } => "config_missing",
             Self::KeyNotFetched => "key_not_fetched",
             Self::KeyIdMalformed => "key_id_malformed",

@@ -2,13 +2,14 @@
 //!
 //! [`RawRequest`] is what arrived; nothing in it may be trusted. [`VerifiedRequest`] is
 //! made by [`verify`](super::verify()) alone, keeps the same bytes, and no longer holds
-//! credentials: the values of headers that are one are replaced.
+//! credentials (`redact`).
 
 use std::fmt;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::redact::redact;
 use super::refusal::Refusal;
 use super::scheme::Scheme;
 use super::verify::Proof;
@@ -19,13 +20,7 @@ use crate::time::Timestamp;
 const HEADER_NAME_BYTES_MAX: usize = 128;
 
 /// Headers that carry credentials whatever the scheme says.
-const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-
-/// What stands in place of a credential that was the proof itself.
-const VERIFIED: &[u8] = b"[verified]";
-
-/// What stands in place of any other credential.
-const REDACTED: &[u8] = b"[redacted]";
+pub(super) const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 /// The name of a header, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,14 +145,7 @@ impl VerifiedRequest {
         proof: Proof,
         received: Timestamp,
     ) -> Self {
-        let credential = scheme.credential_header().map(HeaderName::as_str);
-        for (name, value) in &mut raw.headers {
-            if credential == Some(name) {
-                *value = Bytes::from_static(VERIFIED);
-            } else if CREDENTIAL_HEADERS.contains(&name.as_str()) {
-                *value = Bytes::from_static(REDACTED);
-            }
-        }
+        redact(&mut raw, scheme);
         Self {
             raw,
             received,

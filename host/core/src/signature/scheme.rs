@@ -17,7 +17,7 @@ use super::fetched::KeyUrl;
 use super::key_form::KeyForm;
 use super::request::HeaderName;
 use super::split::SplitRule;
-use super::template::{Part, Template};
+use super::template::Template;
 use super::timestamp::{TimestampPlace, TimestampRule};
 use super::url::UrlVariant;
 use crate::event::BodyAuthenticated;
@@ -241,9 +241,7 @@ impl Scheme {
 
     /// Whether a public URL has to be configured for it.
     pub fn needs_url(&self) -> bool {
-        self.content
-            .as_ref()
-            .is_some_and(|content| content.has(&Part::Url))
+        self.content.as_ref().is_some_and(Template::needs_url)
             || self.jwt.url_hash.is_some()
             || match &self.algorithm {
                 Algorithm::Builtin(builtin) => builtin.needs_url(&self.components),
@@ -278,14 +276,22 @@ impl Scheme {
         Self { event_id, ..self }
     }
 
-    /// The header whose value is the credential itself, if there is one.
-    pub fn credential_header(&self) -> Option<&HeaderName> {
-        match (&self.algorithm, &self.signature.place) {
-            (
-                Algorithm::SharedToken | Algorithm::HttpBasic | Algorithm::Jwt(_),
-                SignaturePlace::Header { name, .. },
-            ) => Some(name),
-            _ => None,
+    /// Whether the text at the signature's place is a credential: whoever has it can send
+    /// more requests with it.
+    pub(super) const fn is_proven_by_credential(&self) -> bool {
+        matches!(
+            self.algorithm,
+            Algorithm::SharedToken | Algorithm::HttpBasic | Algorithm::Jwt(_)
+        )
+    }
+
+    /// The headers whose values are the credential itself.
+    pub fn credential_headers(&self) -> Vec<&HeaderName> {
+        match &self.signature.place {
+            _ if !self.is_proven_by_credential() => Vec::new(),
+            SignaturePlace::Header { name, .. } => vec![name],
+            SignaturePlace::Headers(names) => names.iter().collect(),
+            _ => Vec::new(),
         }
     }
 

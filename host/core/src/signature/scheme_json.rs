@@ -15,6 +15,7 @@ mod write;
 
 pub(crate) use event_id::read_event_id;
 pub(crate) use read::{read_header_name, read_pointer};
+pub(super) use write::present;
 
 use crate::event::BodyAuthenticated;
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::form;
 use super::request::{HeaderName, RawRequest};
@@ -63,12 +63,21 @@ impl Source {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        match self {
-            Self::Header(name) => json!({"in": "header", "name": name.as_str()}),
-            Self::Query(name) => json!({"in": "query", "name": name}),
-            Self::Json(pointer) => json!({"in": "json", "pointer": pointer.as_str()}),
-            Self::Form(name) => json!({"in": "form", "name": name}),
-        }
+        Value::Object(self.members())
+    }
+
+    /// The members of its document, to which others may be added.
+    pub(super) fn members(&self) -> Map<String, Value> {
+        let (place, key, name) = match self {
+            Self::Header(name) => ("header", "name", name.as_str()),
+            Self::Query(name) => ("query", "name", name.as_str()),
+            Self::Json(pointer) => ("json", "pointer", pointer.as_str()),
+            Self::Form(name) => ("form", "name", name.as_str()),
+        };
+        [("in", place), (key, name)]
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .into_iter()
+            .collect()
     }
 }
 

@@ -14,6 +14,7 @@ use super::event_id::{EventIdText, id_of_part};
 use super::form;
 use super::request::VerifiedRequest;
 use super::scheme::{Scheme, SignaturePlace};
+use super::scheme_json::{TEXT_BYTES_MAX, present, read_pointer};
 use crate::document::{Object, Report, as_text};
 use crate::pointer::{JsonPointer, NoList, elements};
 
@@ -135,9 +136,9 @@ impl SplitRule {
         };
         let item = match object.get("item") {
             None => None,
-            Some(_) => Some(super::scheme_json::read_pointer(&object, "item", report)?),
+            Some(_) => Some(read_pointer(&object, "item", report)?),
         };
-        let form = object.text("form", super::scheme_json::TEXT_BYTES_MAX, report);
+        let form = object.text("form", TEXT_BYTES_MAX, report);
         Some(Self {
             form: form.map(str::to_owned),
             each,
@@ -146,17 +147,13 @@ impl SplitRule {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let mut document = match self.each.as_slice() {
-            [one] => json!({"each": one.text}),
-            several => json!({"each": several.iter().map(|p| &p.text).collect::<Vec<_>>()}),
+        let texts: Vec<_> = self.each.iter().map(|path| path.text.as_str()).collect();
+        let each = match texts.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
         };
-        if let Some(form) = &self.form {
-            document["form"] = json!(form);
-        }
-        if let Some(item) = &self.item {
-            document["item"] = json!(item.as_str());
-        }
-        document
+        let item = self.item.as_ref().map(JsonPointer::as_str);
+        present(json!({"each": each, "form": self.form, "item": item}))
     }
 }
 

@@ -2,17 +2,20 @@
 //!
 //! A template is read once and resolved per request into pieces that borrow from the
 //! request; the pieces are streamed into the MAC. No text is built and the body is
-//! never copied. A signed header that is missing refuses the request; a JSON field that
-//! is missing is empty, as the partners that sign fields define it.
+//! never copied. A signed header, form field or item that is missing refuses the request; a
+//! JSON field that is missing is empty, as the partners that sign fields define it.
+//!
+//! A filter after a variable changes what it gives: `{body|sha256-hex}`.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::config::SchemeConfig;
-use super::form;
+use super::filter::Filter;
 use super::refusal::Refusal;
 use super::request::{HeaderName, RawRequest};
 use super::scheme::SignatureRule;
+use super::{builtin, form};
 use crate::event::BodyAuthenticated;
 use crate::pointer::JsonPointer;
 
@@ -37,8 +40,15 @@ pub(super) enum Part {
     Secret,
     Config(String),
     Header(HeaderName),
+    /// Another item of the header of pairs in which the signature is.
+    Item(String),
     Json(JsonPointer),
+    Form(String),
     FormSortedConcat,
+    Query(String),
+    PathAndQuery,
+    /// What another part gives, changed.
+    Filtered(Box<Part>, Filter),
 }
 
 /// A text that is no template.
@@ -50,10 +60,17 @@ pub enum InvalidTemplate {
     /// Not a variable.
     #[error(
         "has the variable {{{0}}}, which is not known; known: {{body}}, {{timestamp}}, {{url}}, \
-         {{method}}, {{secret}}, {{header:NAME}}, {{json:/pointer}}, {{config:NAME}}, \
-         {{form-sorted-concat}}"
+         {{method}}, {{path-and-query}}, {{secret}}, {{header:NAME}}, {{item:KEY}}, \
+         {{json:/pointer}}, {{form:NAME}}, {{form-sorted-concat}}, {{query:NAME}}, \
+         {{config:NAME}}"
     )]
     Variable(String),
+    /// Not a filter, or one of what is filled in late.
+    #[error(
+        "has the filter {0:?}, which is not known there; known for everything but {{url}} and \
+         {{secret}}: {known}", known = Filter::NAMES.join(", ")
+    )]
+    Filter(String),
     /// More parts than the bound.
     #[error("has more than {PARTS_MAX} parts")]
     TooLong,
@@ -103,17 +120,18 @@ impl Template {
             .any(|part| !matches!(part, Part::Literal(_)))
     }
 
-    /// How much of the body a signature over this vouches for. Sorted form fields are
-    /// joined without a mark between name and value, so that they count as fields only.
+    /// Whether the public URL stands in it.
+    pub(super) fn needs_url(&self) -> bool {
+        let is_url = |part: &Part| matches!(part.inner(), Part::Url | Part::PathAndQuery);
+        self.parts.iter().any(is_url)
+    }
+
+    /// How much of the body a signature over this vouches for: as much as its strongest part.
     pub(super) fn body_authenticated(&self) -> BodyAuthenticated {
-        let fields = |part: &Part| matches!(part, Part::Json(_) | Part::FormSortedConcat);
-        if self.has(&Part::Body) {
-            BodyAuthenticated::Full
-        } else if self.parts.iter().any(fields) {
-            BodyAuthenticated::Fields
-        } else {
-            BodyAuthenticated::None
-        }
+        let given: Vec<_> = self.parts.iter().map(Part::body_authenticated).collect();
+        let either = [BodyAuthenticated::Full, BodyAuthenticated::Fields];
+        let strongest = either.into_iter().find(|one| given.contains(one));
+        strongest.unwrap_or(BodyAuthenticated::None)
     }
 
     /// The pieces of one request, in order.
@@ -169,152 +187,118 @@ impl Piece<'_> {
 
 impl Part {
     fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Piece<'a>, Refusal> {
+        match self {
+            Self::Url => Ok(Piece::Url),
+            Self::Secret => Ok(Piece::Secret),
+            _ => self.bytes(filling).map(Piece::Bytes),
+        }
+    }
+
+    /// The bytes of a part that is the same for every key and every spelling of the URL.
+    fn bytes<'a>(&'a self, filling: &Filling<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
         let Filling { raw, timestamp, .. } = *filling;
-        let bytes = match self {
-            Self::Literal(text) => Cow::Borrowed(text.as_bytes()),
-            Self::Body => Cow::Borrowed(raw.body.as_ref()),
-            Self::Url => return Ok(Piece::Url),
-            Self::Method => Cow::Borrowed(raw.method.as_bytes()),
-            Self::Timestamp => {
-                Cow::Borrowed(timestamp.ok_or(Refusal::TimestampMissing)?.as_bytes())
-            }
-            Self::Secret => return Ok(Piece::Secret),
+        Ok(match self {
+            Self::Literal(text) => text.as_bytes().into(),
+            Self::Body => raw.body.as_ref().into(),
+            Self::Method => raw.method.as_bytes().into(),
+            Self::Timestamp => timestamp
+                .ok_or(Refusal::TimestampMissing)?
+                .as_bytes()
+                .into(),
             Self::Config(name) => {
                 let value = filling.config.get(name);
                 let value = value.ok_or_else(|| Refusal::ConfigMissing { name: name.clone() });
-                Cow::Borrowed(value?.as_bytes())
+                value?.as_bytes().into()
             }
             Self::Header(name) => match raw.header(name)? {
-                Some(value) => Cow::Borrowed(value.as_ref()),
+                Some(value) => value.as_ref().into(),
                 None => return Err(Refusal::HeaderMissing { name: name.clone() }),
             },
-            Self::Json(pointer) => {
-                match pointer
-                    .text_in(&raw.body)
-                    .map_err(|_| Refusal::BodyNotJson)?
-                {
-                    Some(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
-                    Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
-                    None => Cow::Borrowed([].as_slice()),
-                }
-            }
-            Self::FormSortedConcat => Cow::Owned(form::sorted_concat(&raw.body)),
-        };
-        Ok(Piece::Bytes(bytes))
+            Self::Item(key) => filling.signature.item(raw, key)?.as_bytes().into(),
+            Self::Json(pointer) => json_text(pointer, raw)?,
+            Self::Form(name) => field(&raw.body, name, "form field")?.into(),
+            Self::Query(name) => field(raw.query.as_bytes(), name, "query item")?.into(),
+            Self::FormSortedConcat => form::sorted_concat(&raw.body).into(),
+            Self::PathAndQuery => builtin::request_target(raw)?.as_bytes().into(),
+            Self::Filtered(part, filter) => filter.apply(&part.bytes(filling)?)?.into(),
+            // Filled in late, and never filtered: `variable` refuses that.
+            Self::Url | Self::Secret => [].as_slice().into(),
+        })
+    }
+
+    /// The part that a filter is applied to.
+    fn inner(&self) -> &Self {
+        match self {
+            Self::Filtered(part, _) => part,
+            other => other,
+        }
+    }
+
+    /// Sorted form fields are joined without a mark between name and value, so that they
+    /// count as fields only; a CRC finds accidents and no attackers.
+    fn body_authenticated(&self) -> BodyAuthenticated {
+        match self {
+            Self::Body => BodyAuthenticated::Full,
+            Self::Json(_) | Self::Form(_) | Self::FormSortedConcat => BodyAuthenticated::Fields,
+            Self::Filtered(_, Filter::Crc32Decimal) => BodyAuthenticated::None,
+            Self::Filtered(part, _) => part.body_authenticated(),
+            _ => BodyAuthenticated::None,
+        }
     }
 }
 
-fn variable(name: &str) -> Result<Part, InvalidTemplate> {
+fn json_text<'a>(pointer: &JsonPointer, raw: &'a RawRequest) -> Result<Cow<'a, [u8]>, Refusal> {
+    let text = pointer.text_in(&raw.body);
+    Ok(match text.map_err(|_| Refusal::BodyNotJson)? {
+        Some(Cow::Borrowed(text)) => text.as_bytes().into(),
+        Some(Cow::Owned(text)) => text.into_bytes().into(),
+        None => [].as_slice().into(),
+    })
+}
+
+/// The one decoded value of a form field or query item, which is signed and has to be there.
+fn field(fields: &[u8], name: &str, what: &str) -> Result<Vec<u8>, Refusal> {
+    let value = form::only_value(fields, name).unwrap_or(None);
+    value.ok_or_else(|| Refusal::PartMissing {
+        part: format!("{what} {name:?}"),
+    })
+}
+
+fn variable(text: &str) -> Result<Part, InvalidTemplate> {
+    let Some((name, filter)) = text.rsplit_once('|') else {
+        return plain_variable(text);
+    };
+    let part = plain_variable(name)?;
+    let unknown = || InvalidTemplate::Filter(crate::document::shortened(filter));
+    if matches!(part, Part::Url | Part::Secret) {
+        return Err(unknown());
+    }
+    let filter = Filter::parse(filter).ok_or_else(unknown)?;
+    Ok(Part::Filtered(Box::new(part), filter))
+}
+
+fn plain_variable(name: &str) -> Result<Part, InvalidTemplate> {
     let unknown = || InvalidTemplate::Variable(crate::document::shortened(name));
     Ok(match name {
         "body" => Part::Body,
         "url" => Part::Url,
         "method" => Part::Method,
+        "path-and-query" => Part::PathAndQuery,
         "timestamp" => Part::Timestamp,
         "secret" => Part::Secret,
         "form-sorted-concat" => Part::FormSortedConcat,
         _ => match name.split_once(':').ok_or_else(unknown)? {
+            (_, "") => return Err(unknown()),
             ("header", header) => Part::Header(HeaderName::parse(header).map_err(|_| unknown())?),
-            ("config", name) if !name.is_empty() => Part::Config(name.to_owned()),
+            ("item", key) => Part::Item(key.to_owned()),
+            ("config", name) => Part::Config(name.to_owned()),
             ("json", pointer) => Part::Json(JsonPointer::parse(pointer).map_err(|_| unknown())?),
+            ("form", field) => Part::Form(field.to_owned()),
+            ("query", item) => Part::Query(item.to_owned()),
             _ => return Err(unknown()),
         },
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::signature::scheme::SignaturePlace;
-
-    fn request() -> RawRequest {
-        RawRequest {
-            method: "POST".into(),
-            url: None,
-            path: vec![],
-            query: String::new(),
-            headers: vec![("x-id".into(), Bytes::from_static(b"m1"))],
-            body: Bytes::from_static(br#"{"a":{"b":7}}"#),
-        }
-    }
-
-    #[track_caller]
-    fn check(template: &str, expected: Result<&str, &str>) {
-        let template = Template::parse(template).unwrap();
-        let raw = request();
-        let config = SchemeConfig::from_iter([("a".to_owned(), "c".to_owned())]);
-        let signature = SignatureRule {
-            place: SignaturePlace::Query("s".into()),
-            encoding: None,
-        };
-        let filling = Filling {
-            raw: &raw,
-            signature: &signature,
-            timestamp: Some("99"),
-            config: &config,
-        };
-        let late = Late {
-            url: "https://u",
-            secret: b"s3",
-        };
-        let resolved = template.resolve(&filling).map(|pieces| {
-            let bytes: Vec<u8> = pieces
-                .iter()
-                .flat_map(|piece| piece.bytes(late).to_vec())
-                .collect();
-            String::from_utf8(bytes).unwrap()
-        });
-        assert_eq!(
-            resolved.as_deref().map_err(Refusal::code),
-            expected,
-            "{template}"
-        );
-    }
-
-    #[test]
-    fn variables_are_filled_in() {
-        check("v0:{timestamp}:{body}", Ok(r#"v0:99:{"a":{"b":7}}"#));
-        check("{method}{url}", Ok("POSThttps://u"));
-        check("{header:X-Id}.{json:/a/b}.{json:/none}.", Ok("m1.7.."));
-        check("{secret}{config:a}", Ok("s3c"));
-        check("{header:X-Other}", Err("header_missing"));
-        check("{config:b}", Err("config_missing"));
-    }
-
-    #[track_caller]
-    fn check_invalid(template: &str, expected: InvalidTemplate) {
-        assert_eq!(Template::parse(template), Err(expected), "{template}");
-    }
-
-    #[test]
-    fn what_is_no_template_is_refused() {
-        check_invalid("{body", InvalidTemplate::Unpaired);
-        check_invalid("body}", InvalidTemplate::Unpaired);
-        check_invalid("{config:}", InvalidTemplate::Variable("config:".into()));
-        check_invalid("{json:a}", InvalidTemplate::Variable("json:a".into()));
-        check_invalid("{header:}", InvalidTemplate::Variable("header:".into()));
-        check_invalid(&"{body}".repeat(65), InvalidTemplate::TooLong);
-    }
-
-    #[test]
-    fn a_body_alone_is_not_copied() {
-        let raw = request();
-        let template = Template::parse("{body}").unwrap();
-        let signature = SignatureRule {
-            place: SignaturePlace::Query("s".into()),
-            encoding: None,
-        };
-        let filling = Filling {
-            raw: &raw,
-            signature: &signature,
-            timestamp: None,
-            config: &SchemeConfig::EMPTY,
-        };
-        let pieces = template.resolve(&filling).unwrap();
-        assert!(
-            matches!(pieces.as_slice(), [Piece::Bytes(Cow::Borrowed(b))] if b.as_ptr() == raw.body.as_ptr())
-        );
-    }
-}
+mod tests;

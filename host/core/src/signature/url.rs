@@ -13,14 +13,17 @@ pub enum UrlVariant {
     DefaultPortAdded,
     /// Without the port where it is the scheme's default.
     DefaultPortRemoved,
+    /// With the escapes decoded that `HubSpot` v3 decodes before it signs.
+    DecodedEscapes,
 }
 
 impl UrlVariant {
     /// The words of a scheme document.
-    pub(crate) const NAMES: [&'static str; 3] = [
+    pub(crate) const NAMES: [&'static str; 4] = [
         "as-configured",
         "default-port-added",
         "default-port-removed",
+        "decoded-escapes",
     ];
 
     pub(super) fn parse(name: &str) -> Option<Self> {
@@ -28,6 +31,7 @@ impl UrlVariant {
             "as-configured" => Self::AsConfigured,
             "default-port-added" => Self::DefaultPortAdded,
             "default-port-removed" => Self::DefaultPortRemoved,
+            "decoded-escapes" => Self::DecodedEscapes,
             _ => return None,
         })
     }
@@ -38,11 +42,16 @@ impl UrlVariant {
             Self::AsConfigured => "as-configured",
             Self::DefaultPortAdded => "default-port-added",
             Self::DefaultPortRemoved => "default-port-removed",
+            Self::DecodedEscapes => "decoded-escapes",
         }
     }
 
     /// `url` in this spelling; `None` where that is no other text.
     fn spell(self, url: &str) -> Option<String> {
+        if self == Self::DecodedEscapes {
+            let decoded = decode_escapes(url);
+            return (decoded != url).then_some(decoded);
+        }
         let (default_port, rest) = match url.split_once("://")? {
             ("https", rest) => (":443", rest),
             ("http", rest) => (":80", rest),
@@ -66,6 +75,27 @@ impl UrlVariant {
             _ => None,
         }
     }
+}
+
+/// Decodes `:/?@!$'()*,;` and nothing else.
+fn decode_escapes(url: &str) -> String {
+    const DECODED: &str = ":/?@!$'()*,;";
+    let mut decoded = String::with_capacity(url.len());
+    let mut rest = url;
+    while let Some((before, after)) = rest.split_once('%') {
+        decoded.push_str(before);
+        let byte = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let known = byte.map(char::from).filter(|c| DECODED.contains(*c));
+        decoded.push(known.unwrap_or('%'));
+        rest = match known {
+            Some(_) => after.get(2..).unwrap_or_default(),
+            None => after,
+        };
+    }
+    decoded.push_str(rest);
+    decoded
 }
 
 /// The texts to try for a configured URL, each once.
@@ -109,5 +139,17 @@ mod tests {
         check("https://[::1]/x", Added, Some("https://[::1]:443/x"));
         check("https://[::443]/x", Removed, None);
         check("nonsense", Added, None);
+    }
+
+    #[test]
+    fn some_escapes_are_decoded() {
+        let check = |url, expected| check(url, UrlVariant::DecodedEscapes, expected);
+        check(
+            "https://a.example/x?r=https%3A%2F%2Fb.example%2f%20%",
+            Some("https://a.example/x?r=https://b.example/%20%"),
+        );
+        check("https://a.example/%25%+3a", None);
+        check("https://a.example/x", None);
+        check("https://a.example/%é", None);
     }
 }

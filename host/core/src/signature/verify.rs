@@ -8,6 +8,8 @@
 //! What must not be here: how a scheme is written, where a signature stands (`locate`),
 //! what it covers (`template`), constructions with code of their own (`jws`, `builtin`).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use serde_json::{Map, Value};
@@ -197,16 +199,16 @@ impl<'a> Attempt<'a> {
                 pieces.push(Piece::Bytes((*ending).into()));
             }
             for key in self.keys {
-                let mut matches = Choice::from(0);
-                for url in &urls {
+                let mut holds = Choice::from(0);
+                for url in &*urls {
                     let Some(mac) = key.shared().and_then(|m| m.mac(&pieces, url)) else {
                         continue;
                     };
                     for signature in signatures {
-                        matches |= mac.matches(signature.as_slice());
+                        holds |= mac.matches(signature.as_slice());
                     }
                 }
-                note(&mut matched, *key, matches.into());
+                note(&mut matched, *key, holds.into());
             }
         }
         Ok(matched)
@@ -221,7 +223,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<Option<KeyInUse<'a>>, Refusal> {
         let pieces = content.resolve(&self.filling(timestamp))?;
         let mut matched = None;
-        for url in &self.urls()? {
+        for url in &*self.urls()? {
             let message = joined(&pieces, url);
             for signature in signatures {
                 let found = self.verified_by(algorithm, &message, signature, None);
@@ -254,11 +256,11 @@ impl<'a> Attempt<'a> {
     pub(super) fn maced_by(&self, pieces: &[Piece<'_>], mac: &[u8]) -> Option<KeyInUse<'a>> {
         let mut matched = None;
         for key in self.keys {
-            let matches = key
+            let holds = key
                 .shared()
                 .and_then(|material| material.mac(pieces, ""))
                 .map_or(Choice::from(0), |computed| computed.matches(mac));
-            note(&mut matched, *key, matches.into());
+            note(&mut matched, *key, holds.into());
         }
         matched
     }
@@ -276,12 +278,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// The spellings of the URL to try; one empty text where it is not signed.
-    fn urls(&self) -> Result<Vec<String>, Refusal> {
+    fn urls(&self) -> Result<Cow<'static, [String]>, Refusal> {
+        static NONE: [String; 1] = [String::new()];
         if !self.scheme.needs_url() {
-            return Ok(vec![String::new()]);
+            return Ok(Cow::Borrowed(&NONE));
         }
         let configured = self.raw.url.as_deref().ok_or(Refusal::UrlNotConfigured)?;
-        Ok(url::spellings(configured, &self.scheme.url_variants))
+        Ok(url::spellings(configured, &self.scheme.url_variants).into())
     }
 }
 
@@ -292,7 +295,7 @@ fn note<'k>(matched: &mut Option<KeyInUse<'k>>, key: KeyInUse<'k>, holds: bool) 
 }
 
 /// The bytes of a content in one piece; a content of one piece is not copied.
-fn joined<'p>(pieces: &'p [Piece<'_>], url: &'p str) -> std::borrow::Cow<'p, [u8]> {
+fn joined<'p>(pieces: &'p [Piece<'_>], url: &'p str) -> Cow<'p, [u8]> {
     let late = Late { url, secret: &[] };
     match pieces {
         [one] => one.bytes(late).into(),

@@ -22,9 +22,49 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Result<Proof, Refusal> {
     header_text(attempt.raw, TIMESTAMP)?;
     let mut sorted = names.clone();
     sorted.sort_unstable();
-    let proof = try_order(attempt, &names).or_else(|_| try_order(attempt, &sorted))?;
-    check_age(attempt)?;
-    Ok(proof)
+    let target = request_target(attempt.raw)?;
+    // The partner's library sorts the headers and escapes the target once more, and its
+    // documentation says neither. All four sign the same request.
+    let escaped = escaped(target);
+    let mut last = None;
+    for (target, names) in [
+        (escaped.as_str(), &sorted),
+        (target, &sorted),
+        (escaped.as_str(), &names),
+        (target, &names),
+    ] {
+        match try_spelling(attempt, target, names) {
+            Ok(proof) => {
+                check_age(attempt)?;
+                return Ok(proof);
+            }
+            Err(refusal) => last = Some(refusal),
+        }
+    }
+    Err(last.unwrap_or_else(|| attempt.scheme.signature.missing()))
+}
+
+/// As `encodeURI` leaves the path, and as it leaves what `querystring.escape` made of the
+/// query.
+fn escaped(target: &str) -> String {
+    let mut text = String::with_capacity(target.len());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut escape = |part: &str, plain: &[u8], mark: &str| {
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                // Writing to a text never fails.
+                let _ = write!(text, "{mark}{byte:02X}");
+            }
+        }
+    };
+    escape(path, b";,/?:@&=+$-_.!~*'()#", "%");
+    if !query.is_empty() {
+        escape("?", b"?", "%");
+        escape(query, b"-_.!~*'()", "%25");
+    }
+    text
 }
 
 /// The names of a list, which hold the list and the timestamp.
@@ -44,11 +84,14 @@ fn listed(text: &str) -> Result<Vec<HeaderName>, Refusal> {
     Ok(names)
 }
 
-/// The content with its headers in that order: the partner's library sorts them, and its
-/// documentation does not say so.
-fn try_order(attempt: &Attempt<'_>, names: &[HeaderName]) -> Result<Proof, Refusal> {
+/// The content with that target and the headers in that order.
+fn try_spelling(
+    attempt: &Attempt<'_>,
+    target: &str,
+    names: &[HeaderName],
+) -> Result<Proof, Refusal> {
     let raw = attempt.raw;
-    let mut head = format!("{}\n{}\n", raw.method, request_target(raw)?);
+    let mut head = format!("{}\n{target}\n", raw.method);
     for (index, name) in names.iter().enumerate() {
         let value = raw.header(name)?.map(|value| std::str::from_utf8(value));
         let Some(Ok(value)) = value else {

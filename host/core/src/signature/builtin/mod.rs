@@ -238,7 +238,7 @@ fn check_age(attempt: &Attempt<'_>) -> Result<(), Refusal> {
 }
 
 /// Path and query of the public URL.
-fn request_target(raw: &RawRequest) -> Result<&str, Refusal> {
+pub(super) fn request_target(raw: &RawRequest) -> Result<&str, Refusal> {
     let url = raw.url.as_deref().ok_or(Refusal::UrlNotConfigured)?;
     Ok(WebUrl::split(url).map_or("/", |url| url.target))
 }

@@ -250,7 +250,7 @@ fn store(
     })
 }
 
-/// CloudEvents leaves the header out to refuse; the status says nothing.
+/// `CloudEvents` leaves the header out to refuse; the status says nothing.
 fn allow(origins: &[String], rate: Option<u32>, raw: &RawRequest) -> Outcome {
     let asked = single(raw, "webhook-request-origin");
     let allowed = origins.iter().find(|origin| {

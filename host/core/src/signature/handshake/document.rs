@@ -12,7 +12,25 @@ use crate::signature::scheme_json::TEXT_BYTES_MAX;
 use crate::signature::source::Source;
 
 /// Keys of every handshake.
-pub(crate) const COMMON_KEYS: [&str; 3] = ["kind", "method", "when"];
+const COMMON_KEYS: [&str; 3] = ["kind", "method", "when"];
+
+/// Keys of a handshake of any kind.
+#[cfg(test)]
+pub(crate) const KEYS: [&str; 13] = [
+    "answer",
+    "challenge",
+    "echo",
+    "field",
+    "guard",
+    "hosts",
+    "kind",
+    "method",
+    "origins",
+    "rate",
+    "secret",
+    "url",
+    "when",
+];
 /// Most conditions of a handshake.
 const CONDITIONS_MAX: usize = 4;
 /// Most hosts or origins of a handshake.
@@ -91,8 +109,9 @@ fn read_kind(name: &str, at: &str, report: &mut Report) -> Option<HandshakeKind>
 
 fn check_keys(kind: HandshakeKind, object: &Object<'_>, report: &mut Report) {
     let own: &[&str] = match kind {
-        HandshakeKind::EchoChallenge => &["challenge", "guard", "answer"],
-        HandshakeKind::AnswerChallenge => &["challenge", "guard", "answer"],
+        HandshakeKind::EchoChallenge | HandshakeKind::AnswerChallenge => {
+            &["challenge", "guard", "answer"]
+        }
         HandshakeKind::StoreSecret => &["secret", "echo"],
         HandshakeKind::Pong => &["answer"],
         HandshakeKind::ConfirmUrl => &["url", "hosts"],
@@ -156,16 +175,19 @@ fn read_action(kind: HandshakeKind, object: &Object<'_>, report: &mut Report) ->
         HandshakeKind::EchoChallenge => Action::Echo {
             challenge: read_source("challenge", object, report)?,
             guard: read_guard(object, report)?,
-            answer: read_answer(object, report)?.unwrap_or_else(Answer::echo),
+            answer: match object.get("answer") {
+                None => Answer::echo(),
+                Some(_) => read_answer(object, report)?,
+            },
         },
         HandshakeKind::AnswerChallenge => Action::Mac {
             challenge: read_source("challenge", object, report)?,
             guard: read_mac_guard(object, report)?,
-            answer: required_answer(object, report)?,
+            answer: read_answer(object, report)?,
         },
         HandshakeKind::StoreSecret => read_store(object, report)?,
         HandshakeKind::Probe => Action::Probe,
-        HandshakeKind::Pong => Action::Pong(required_answer(object, report)?),
+        HandshakeKind::Pong => Action::Pong(read_answer(object, report)?),
         HandshakeKind::ConfirmUrl => Action::Confirm {
             url: read_source("url", object, report)?,
             hosts: read_names("hosts", object, report)?,
@@ -242,11 +264,9 @@ fn read_mac_guard(object: &Object<'_>, report: &mut Report) -> Option<MacGuard> 
     }
 }
 
-/// An answer if there is one; None where it is wrong.
-fn read_answer(object: &Object<'_>, report: &mut Report) -> Option<Option<Answer>> {
-    let Some(value) = object.get("answer") else {
-        return Some(None);
-    };
+/// The answer that has to be there.
+fn read_answer(object: &Object<'_>, report: &mut Report) -> Option<Answer> {
+    let value = object.required("answer", report)?;
     let answer = match value {
         Value::String(text) => Answer::Text(text.clone()),
         Value::Object(_) => Answer::Json(value.clone()),
@@ -255,18 +275,13 @@ fn read_answer(object: &Object<'_>, report: &mut Report) -> Option<Option<Answer
             return None;
         }
     };
-    let size: usize = value.to_string().len();
-    if size > TEXT_BYTES_MAX || !answer.texts().into_iter().all(is_answer) {
+    let is_short = value.to_string().len() <= TEXT_BYTES_MAX;
+    if !is_short || !answer.texts().into_iter().all(is_answer) {
         let message = "has to be short, with no variables but {challenge}, {mac} and {config:NAME}";
         report.problem(object.at("answer"), message);
         return None;
     }
-    Some(Some(answer))
-}
-
-fn required_answer(object: &Object<'_>, report: &mut Report) -> Option<Answer> {
-    object.required("answer", report)?;
-    read_answer(object, report)?
+    Some(answer)
 }
 
 fn read_names(key: &str, object: &Object<'_>, report: &mut Report) -> Option<Vec<String>> {
@@ -286,12 +301,13 @@ fn read_names(key: &str, object: &Object<'_>, report: &mut Report) -> Option<Vec
 
 impl Condition {
     fn to_json(&self) -> Value {
-        let mut document = self.at.to_json();
-        match &self.is {
-            Expected::Text(text) => document["equals"] = json!(text),
-            Expected::EmptyList => document["empty"] = json!(true),
-        }
-        document
+        let mut members = self.at.members();
+        let (key, value) = match &self.is {
+            Expected::Text(text) => ("equals", text.as_str().into()),
+            Expected::EmptyList => ("empty", true.into()),
+        };
+        members.insert(key.to_owned(), value);
+        Value::Object(members)
     }
 }
 
@@ -333,9 +349,9 @@ impl Guard {
             Self::None => json!("none"),
             Self::Signature => json!("signature"),
             Self::Token { at, name } => {
-                let mut document = at.to_json();
-                document["token"] = json!(name);
-                document
+                let mut members = at.members();
+                members.insert("token".to_owned(), name.as_str().into());
+                Value::Object(members)
             }
         }
     }

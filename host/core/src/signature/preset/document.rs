@@ -9,8 +9,9 @@ use crate::signature::scheme::Scheme;
 use crate::signature::scheme_json::SCHEME_KEYS;
 
 /// The keys beside those of a scheme.
-pub(crate) const PRESET_KEYS: [&str; 7] = [
+pub(crate) const PRESET_KEYS: [&str; 8] = [
     "acknowledge",
+    "aliases",
     "config",
     "disables_after",
     "documentation",
@@ -21,6 +22,8 @@ pub(crate) const PRESET_KEYS: [&str; 7] = [
 
 /// Longest note for operators, in bytes.
 const DOCUMENTATION_BYTES_MAX: usize = 4_096;
+/// Most other names of a preset.
+const ALIASES_MAX: usize = 8;
 /// Longest explanation of a configured value, in bytes.
 const CONFIG_TEXT_BYTES_MAX: usize = 256;
 /// Most values that a configuration has to give.
@@ -50,11 +53,17 @@ fn read(name: &str, document: &Value, report: &mut Report) -> Option<Preset> {
     let acknowledge = object
         .get("acknowledge")
         .and_then(|value| read_acknowledge(value, report));
+    let aliases = object
+        .list("aliases", ALIASES_MAX, report)
+        .into_iter()
+        .filter_map(|(at, value)| as_text(value, &at, report).map(str::to_owned))
+        .collect();
     let disables_after = object
         .number("disables_after", 1..=DISABLES_AFTER_MAX, report)
         .and_then(|count| u32::try_from(count).ok());
     Some(Preset {
         name: name.to_owned(),
+        aliases,
         title: title.to_owned(),
         documentation,
         handshakes: read_handshakes(&object, report),

@@ -85,7 +85,7 @@ impl Scheme {
             None => true,
             Some(BodyHashPlace::Claim(_)) => has_token,
             Some(BodyHashPlace::Query(_)) => {
-                self.content.as_ref().is_some_and(|c| c.has(&Part::Url))
+                self.content.as_ref().is_some_and(Template::needs_url)
                     || self.jwt.url_hash.is_some()
             }
             Some(BodyHashPlace::Header(name)) => {
@@ -152,10 +152,11 @@ impl Scheme {
                         TimestampPlace::Json(pointer) => {
                             content.has(&Part::Body) || content.has(&Part::Json(pointer.clone()))
                         }
-                        TimestampPlace::Form(_) => content.has(&Part::Body),
-                        TimestampPlace::SignatureItem(_)
-                        | TimestampPlace::Claim(_)
-                        | TimestampPlace::Parameter(_) => false,
+                        TimestampPlace::Form(name) => {
+                            content.has(&Part::Body) || content.has(&Part::Form(name.clone()))
+                        }
+                        TimestampPlace::SignatureItem(key) => content.has(&Part::Item(key.clone())),
+                        TimestampPlace::Claim(_) | TimestampPlace::Parameter(_) => false,
                     }
             });
         if rule.signed && !covered && !self.algorithm.is_special() {
@@ -175,8 +176,8 @@ impl Scheme {
 
     /// Reports an event id that is a credential: it would be the same for every event.
     pub(crate) fn check_event_id(&self, at: &str, report: &mut Report) {
-        let is_credential =
-            |name: &&HeaderName| name.is_credential() || self.credential_header() == Some(name);
+        let proof = self.credential_headers();
+        let is_credential = |name: &&HeaderName| name.is_credential() || proof.contains(name);
         if let Some(name) = self.event_id.headers().into_iter().find(is_credential) {
             report.problem(
                 at,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     EVENT_ID_FIRST_KEYS, EVENT_ID_HEADER_KEYS, EVENT_ID_PATH_KEYS, EVENT_ID_PLACES,
     EVENT_ID_POINTER_KEYS, EVENT_ID_RULES_MAX, EVENT_ID_TEMPLATE_KEYS, PATH_SEGMENT_MAX,
-    TEXT_BYTES_MAX, read_header_name, read_pointer,
+    TEXT_BYTES_MAX, present, read_header_name, read_pointer,
 };
 use crate::document::{Object, Problems, Report};
 use crate::signature::event_id::{EventIdRule, IdInJson};
@@ -26,18 +26,12 @@ impl EventIdRule {
             Self::BodyHash => Value::Null,
             Self::Header(name) => json!({"in": "header", "name": name.as_str()}),
             Self::Json { find, of_each_item } => {
-                let mut document = match find {
-                    IdInJson::Pointer(pointer) => {
-                        json!({"in": "json", "pointer": pointer.as_str()})
-                    }
-                    IdInJson::Template(template) => {
-                        json!({"in": "json", "template": template.as_str()})
-                    }
+                let (key, place) = match find {
+                    IdInJson::Pointer(pointer) => ("pointer", pointer.as_str()),
+                    IdInJson::Template(template) => ("template", template.as_str()),
                 };
-                if *of_each_item {
-                    document["of"] = json!("each item");
-                }
-                document
+                let of = of_each_item.then_some("each item");
+                present(json!({"in": "json", "of": of, key: place}))
             }
             Self::Field(source) => source.to_json(),
             Self::Path(segment) => json!({"in": "path", "segment": segment}),

@@ -79,7 +79,7 @@ impl Scheme {
 }
 
 /// The members that are not null.
-fn present(value: Value) -> Value {
+pub(in crate::signature) fn present(value: Value) -> Value {
     match value {
         Value::Object(map) => map
             .into_iter()

@@ -32,16 +32,18 @@ const CONTENT_DIGEST: &str = "content-digest";
 
 pub(super) fn check(attempt: &Attempt<'_>) -> Result<Proof, Refusal> {
     let candidates = input::candidates(attempt.raw, &attempt.scheme.signature)?;
-    let mut first = None;
+    let mut told: Option<Refusal> = None;
     for candidate in &candidates {
         match check_one(attempt, candidate) {
             Ok(proof) => return Ok(proof),
-            Err(refusal) => {
-                first.get_or_insert(refusal);
+            // Of several refusals the one that is about a genuine signature says most.
+            Err(refusal) if told.is_none() || refusal.is_after_the_match() => {
+                told = Some(refusal);
             }
+            Err(_) => {}
         }
     }
-    Err(first.unwrap_or_else(|| attempt.scheme.signature.missing()))
+    Err(told.unwrap_or_else(|| attempt.scheme.signature.missing()))
 }
 
 fn check_one(attempt: &Attempt<'_>, candidate: &Candidate) -> Result<Proof, Refusal> {
