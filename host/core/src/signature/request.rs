@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::redact::redact;
+use super::redact::{redact, redact_unproven};
 use super::refusal::Refusal;
 use super::scheme::Scheme;
 use super::verify::Proof;
@@ -157,11 +157,7 @@ impl VerifiedRequest {
 
     /// A request that a waiver lets in: nothing of it is vouched for.
     pub(super) fn unproven(mut raw: RawRequest, received: Timestamp) -> Self {
-        for (name, value) in &mut raw.headers {
-            if CREDENTIAL_HEADERS.contains(&name.as_str()) {
-                *value = Bytes::from_static(REDACTED);
-            }
-        }
+        redact_unproven(&mut raw);
         Self {
             raw,
             received,

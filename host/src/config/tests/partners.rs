@@ -81,9 +81,9 @@ fn connectors_need_a_source_of_their_scheme() {
         &["neither a plugin nor a scheme"],
     );
     check_problem(
-        "[connectors.acme]\npreset = \"acme\"",
+        "[connectors.acme]\npreset = \"strip\"",
         "2:1",
-        &["ships no presets"],
+        &["no preset \"strip\"", "did you mean \"stripe\"?"],
     );
     check_problem(
         "[connectors.Acme]\nplugin = \"x\"",
