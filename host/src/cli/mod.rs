@@ -21,6 +21,7 @@ mod events;
 mod follow;
 mod measure;
 mod output;
+mod presets;
 mod problem;
 mod progress;
 mod query;
@@ -182,6 +183,7 @@ pub(crate) enum ClientCommand {
     Sinks(sinks::SinksArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
+    Presets(presets::PresetsArgs),
     Verify(verify::VerifyArgs),
     Check(check::CheckArgs),
 }
@@ -231,7 +233,8 @@ fn carry_out(
     let now = world.now();
     match command {
         ClientCommand::Check(args) => check::run(&args, &global.config(), now, output),
-        ClientCommand::Verify(args) => verify::run(&args, &global.config(), world, output),
+        ClientCommand::Presets(args) => presets::run(&args, output),
+        ClientCommand::Verify(args) => verify::run(&args, global, world, output),
         ClientCommand::Status(args) => status::run(&args, &global.api()?, now, output),
         ClientCommand::Connectors(args) => connectors::run(&args, &global.api()?, output),
         ClientCommand::Connections(args) => connections::run(&args, &global.api()?, now, output),
