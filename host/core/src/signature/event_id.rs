@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use smallvec::{SmallVec, smallvec};
 
 use super::id_template::IdTemplate;
 use super::request::{HeaderName, VerifiedRequest};
@@ -164,16 +165,16 @@ impl EventIdRule {
     }
 
     /// The headers that it reads.
-    pub(crate) fn headers(&self) -> Vec<&HeaderName> {
+    pub(crate) fn headers(&self) -> SmallVec<[&HeaderName; 2]> {
         match self {
-            Self::Header(name) => vec![name],
+            Self::Header(name) => smallvec![name],
             Self::Template(template)
             | Self::Json {
                 find: IdInJson::Template(template),
                 ..
-            } => template.headers(),
+            } => template.headers().collect(),
             Self::First(rules) => rules.iter().flat_map(Self::headers).collect(),
-            _ => Vec::new(),
+            _ => SmallVec::new(),
         }
     }
 
@@ -259,8 +260,8 @@ mod tests {
         let raw = RawRequest {
             method: "POST".into(),
             url: None,
-            path: vec![],
-            query: String::new(),
+            path: vec!["p0".into(), "p1".into()],
+            query: "q=a+b".into(),
             headers: headers
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Bytes::from((*value).to_owned())))
@@ -311,6 +312,34 @@ mod tests {
         check(&pointer("/id"), "e1");
         check(&pointer("/n"), "7");
         check(&template("{/id}:{/a/b}:{/none}"), "e1:x:");
+    }
+
+    #[test]
+    fn ids_come_from_the_whole_request() {
+        let check = |document: Value, expected: &str| {
+            check(&EventIdRule::parse(&document).unwrap(), expected);
+        };
+        check(json!({"in": "path", "segment": 1}), "p1");
+        check(json!({"in": "path", "segment": 2}), "BODY");
+        check(json!({"in": "query", "name": "q"}), "a b");
+        check(json!({"in": "body-hash"}), "BODY");
+        check(json!({"in": "claim", "name": "jti"}), "BODY");
+        let template = "{header:x-id}/{path:0}/{query:q}/{/id}/{claim:jti}";
+        check(
+            json!({"in": "template", "template": template}),
+            "d1/p0/a b/e1/",
+        );
+        let hash = format!("e1:{}", hashed("", BODY.as_bytes()));
+        check(
+            json!({"in": "template", "template": "{/id}:{body-hash}"}),
+            &hash,
+        );
+        let first = json!([
+            {"in": "header", "name": "x-none"},
+            {"in": "json", "pointer": "/empty"},
+            {"in": "path", "segment": 0},
+        ]);
+        check(json!({"in": "first", "rules": first}), "p0");
     }
 
     #[test]

@@ -118,9 +118,11 @@ enum MacGuard {
 /// What is known about a connection's handshakes.
 #[derive(Clone, Debug, Default)]
 pub struct HandshakeState {
-    /// Whether an operator awaits a secret now; bounded in time by whoever keeps it.
+    /// Whether an operator awaits a secret now. Whoever keeps it bounds it in time, and
+    /// closes it with the first secret.
     pub awaiting: bool,
-    /// Whether a secret was received before.
+    /// Whether a secret was received before; another one then conflicts with it unless an
+    /// operator awaits it.
     pub established: bool,
     /// Verify tokens by their name in the configuration.
     pub tokens: BTreeMap<String, Secret>,
@@ -147,7 +149,7 @@ pub enum Outcome {
     },
     /// Answer with an empty body.
     Refuse {
-        /// 403 or 405.
+        /// 403, 405 or 409.
         status: u16,
     },
     /// The request says that there is something to poll, and nothing else: note that, and

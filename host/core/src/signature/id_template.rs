@@ -2,6 +2,8 @@
 //!
 //! What is missing is empty; where everything is missing there is no id.
 
+use sha2::{Digest as _, Sha256};
+
 use super::event_id::claim_text;
 use super::request::{HeaderName, VerifiedRequest};
 use super::source::Source;
@@ -26,6 +28,8 @@ enum IdPart {
     Field(Source),
     Path(usize),
     Claim(String),
+    /// The SHA-256 of the part, in hex.
+    BodyHash,
 }
 
 /// A text that is no id template.
@@ -46,7 +50,8 @@ pub enum InvalidIdTemplate {
     /// A place that is not known.
     #[error(
         "has the variable {{{0}}}, which is not known; known: {{/pointer}}, {{header:NAME}}, \
-         {{query:NAME}}, {{form:NAME}}, {{path:N}}, {{claim:NAME}}"
+         {{query:NAME}}, {{form:NAME}}, {{path:N}}, {{claim:NAME}}, \
+         {{body-hash}}"
     )]
     Variable(String),
 }
@@ -102,18 +107,18 @@ impl IdTemplate {
         any.then_some(id)
     }
 
-    pub(super) fn headers(&self) -> Vec<&HeaderName> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let header = |part| match part {
             &IdPart::Field(Source::Header(ref name)) => Some(name),
             _ => None,
         };
-        self.parts.iter().filter_map(header).collect()
+        self.parts.iter().filter_map(header)
     }
 
     pub(super) fn reads_part(&self) -> bool {
         self.parts
             .iter()
-            .any(|part| matches!(part, IdPart::Json(_)))
+            .any(|part| matches!(part, IdPart::Json(_) | IdPart::BodyHash))
     }
 }
 
@@ -125,6 +130,7 @@ impl IdPart {
             Self::Field(source) => Some(source.find(request.raw())?.into_owned()),
             Self::Path(segment) => request.raw().path.get(*segment).cloned(),
             Self::Claim(name) => request.claim(name).and_then(claim_text),
+            Self::BodyHash => Some(hex::encode(Sha256::digest(part))),
         }
     }
 }
@@ -132,6 +138,7 @@ impl IdPart {
 fn variable(name: &str) -> Result<IdPart, InvalidIdTemplate> {
     let unknown = || InvalidIdTemplate::Variable(crate::document::shortened(name));
     Ok(match name.split_once(':') {
+        None if name == "body-hash" => IdPart::BodyHash,
         _ if name.starts_with('/') => IdPart::Json(JsonPointer::parse(name)?),
         Some(("json", pointer)) => IdPart::Json(JsonPointer::parse(pointer)?),
         Some(("header", header)) => {

@@ -59,7 +59,7 @@ pub(super) fn check(attempt: &Attempt<'_>, pinned: JwtAlgorithm) -> Result<Proof
     check_times(&token.claims, &attempt.scheme.jwt, attempt.now)?;
     check_timestamp(&token.claims, attempt)?;
     Ok(Proof {
-        claims: token.claims,
+        claims: Some(Box::new(token.claims)),
         ..matched
     })
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
@@ -80,6 +81,9 @@ pub(super) struct KeyInUse<'k> {
     /// The position of the secret it was made of, from 1; None for a fetched one.
     pub(super) position: Option<usize>,
 }
+
+/// The keys that count now; a rotation has two.
+pub(super) type KeysInUse<'k> = SmallVec<[KeyInUse<'k>; 2]>;
 
 /// What a key in use is made of.
 #[derive(Clone, Copy)]
@@ -167,13 +171,13 @@ impl KeySet {
         raw: &super::RawRequest,
         fetched: Option<&'k FetchedKey>,
         now: Timestamp,
-    ) -> Result<Vec<KeyInUse<'k>>, Refusal> {
+    ) -> Result<KeysInUse<'k>, Refusal> {
         if self.algorithm != *scheme.algorithm() {
             return Err(Refusal::KeysForOtherScheme);
         }
         // Asked with configured keys as well: a request that names a foreign key is refused.
         let wanted = scheme.wanted_key(raw)?;
-        let keys: Vec<_> = if self.keys.is_empty() {
+        let keys: KeysInUse<'_> = if self.keys.is_empty() {
             let wanted = wanted.ok_or(Refusal::NoKeys)?;
             let fetched = fetched
                 .filter(|fetched| *fetched.source() == wanted)

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::config::SchemeConfig;
 use super::encoding::MacBytes;
 use super::form;
@@ -18,10 +20,13 @@ use super::timestamp::{TimestampPlace, TimestampRule};
 /// Most signatures looked at in one request: a sender's rotation shows two or three.
 const SIGNATURES_MAX: usize = 16;
 
+/// Most places have one text, and a sender's rotation shows two.
+pub(super) type Texts<'a> = SmallVec<[Cow<'a, str>; 2]>;
+
 /// The texts at the place where signatures are.
 pub(super) struct Located<'a> {
     /// At least one, without prefixes.
-    pub(super) texts: Vec<Cow<'a, str>>,
+    pub(super) texts: Texts<'a>,
 }
 
 impl SignatureRule {
@@ -86,14 +91,14 @@ impl SignatureRule {
                     .map(|t| Cow::Owned(t.into_owned()))
                     .collect()
             }
-            SignaturePlace::Query(name) => vec![self.only_field(raw.query.as_bytes(), name)?],
+            SignaturePlace::Query(name) => smallvec![self.only_field(raw.query.as_bytes(), name)?],
             SignaturePlace::NumberedHeaders { name_prefix } => self.numbered(raw, name_prefix)?,
             // Of a list, the body is the item that is looked at.
             SignaturePlace::Json(pointer) | SignaturePlace::JsonEach { pointer, .. } => {
                 let text = pointer
                     .text_in(&raw.body)
                     .map_err(|_| Refusal::BodyNotJson)?;
-                vec![text.ok_or_else(|| self.missing())?]
+                smallvec![text.ok_or_else(|| self.missing())?]
             }
         };
         if texts.len() > SIGNATURES_MAX {
@@ -108,8 +113,8 @@ impl SignatureRule {
         &self,
         located: &Located<'_>,
         length: usize,
-    ) -> Result<Vec<MacBytes>, Refusal> {
-        let mut decoded = Vec::with_capacity(located.texts.len());
+    ) -> Result<SmallVec<[MacBytes; 1]>, Refusal> {
+        let mut decoded = SmallVec::new();
         let mut why = Malformed::Empty;
         for text in &located.texts {
             match self
@@ -161,12 +166,8 @@ impl SignatureRule {
             .map_err(|_| self.malformed(Malformed::NotText))
     }
 
-    fn any_of<'a>(
-        &self,
-        raw: &'a RawRequest,
-        names: &[HeaderName],
-    ) -> Result<Vec<Cow<'a, str>>, Refusal> {
-        let mut texts = Vec::new();
+    fn any_of<'a>(&self, raw: &'a RawRequest, names: &[HeaderName]) -> Result<Texts<'a>, Refusal> {
+        let mut texts = Texts::new();
         for name in names {
             texts.extend(self.only_value(raw, name)?.map(Cow::Borrowed));
         }
@@ -207,19 +208,19 @@ impl SignatureRule {
         form: &HeaderForm,
         value: &'v str,
         config: &SchemeConfig,
-    ) -> Result<Vec<Cow<'v, str>>, Refusal> {
-        let texts: Vec<_> = match form {
+    ) -> Result<Texts<'v>, Refusal> {
+        let texts: Texts<'_> = match form {
             HeaderForm::Single { prefix } => {
                 let text = value.strip_prefix(prefix.as_deref().unwrap_or_default());
                 let text = text.ok_or_else(|| self.malformed(Malformed::Prefix))?;
-                vec![Cow::Borrowed(text)]
+                smallvec![Cow::Borrowed(text)]
             }
             HeaderForm::List {
                 item_separator,
                 prefix,
             } => {
                 let prefix = prefix.as_deref().unwrap_or_default();
-                let texts: Vec<_> = value
+                let texts: Texts<'_> = value
                     .split(item_separator.as_str())
                     .filter_map(|item| item.strip_prefix(prefix))
                     .take(SIGNATURES_MAX + 1)
@@ -232,7 +233,7 @@ impl SignatureRule {
             }
             HeaderForm::KeyValueList { key, multiple, .. } => {
                 let key = config.fill(key)?;
-                let texts: Vec<_> = values_of(form, value, key)
+                let texts: Texts<'_> = values_of(form, value, key)
                     .take(SIGNATURES_MAX + 1)
                     .map(Cow::Borrowed)
                     .collect();
@@ -247,13 +248,9 @@ impl SignatureRule {
         Ok(texts)
     }
 
-    fn numbered<'a>(
-        &self,
-        raw: &'a RawRequest,
-        prefix: &HeaderName,
-    ) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    fn numbered<'a>(&self, raw: &'a RawRequest, prefix: &HeaderName) -> Result<Texts<'a>, Refusal> {
         let mut seen: Vec<&str> = Vec::new();
-        let mut texts = Vec::new();
+        let mut texts = Texts::new();
         for (name, value) in &raw.headers {
             let Some(number) = name.strip_prefix(prefix.as_str()) else {
                 continue;
@@ -292,12 +289,34 @@ fn values_of<'a>(form: &HeaderForm, value: &'a str, key: &str) -> impl Iterator<
         // Other forms have no pairs: the separators below never split anything.
         HeaderForm::Single { .. } | HeaderForm::List { .. } => ("\0", "\0", false),
     };
-    value.split(item_separator).filter_map(move |item| {
+    split_at_text(value, item_separator).filter_map(move |item| {
         let item = if trim { item.trim() } else { item };
-        item.split_once(pair_separator)
-            .filter(|(found, _)| *found == key)
-            .map(|(_, text)| text)
+        let (found, text) = cut(item, pair_separator)?;
+        (found == key).then_some(text)
     })
+}
+
+/// What stands between separators. Like `str::split`, whose search for a text of one letter
+/// costs as much as a hash of the header.
+fn split_at_text<'a>(text: &'a str, separator: &str) -> impl Iterator<Item = &'a str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (item, after) = match cut(text, separator) {
+            Some((item, after)) => (item, Some(after)),
+            None => (text, None),
+        };
+        rest = after;
+        Some(item)
+    })
+}
+
+/// What stands before and after the first separator.
+fn cut<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    match separator.as_bytes() {
+        [byte] if byte.is_ascii() => text.split_once(char::from(*byte)),
+        _ => text.split_once(separator),
+    }
 }
 
 /// The text of a request's timestamp, which has to be there once.

@@ -118,7 +118,7 @@ pub struct VerifiedRequest {
     raw: RawRequest,
     received: Timestamp,
     matched: Option<usize>,
-    claims: Map<String, Value>,
+    claims: Option<Box<Map<String, Value>>>,
     body_authenticated: BodyAuthenticated,
 }
 
@@ -180,7 +180,7 @@ impl VerifiedRequest {
 
     /// A claim of the token that was the proof.
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.claims.as_ref()?.get(name)
     }
 
     /// How much of the body the proof vouches for.

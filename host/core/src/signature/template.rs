@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use super::config::SchemeConfig;
 use super::filter::Filter;
 use super::refusal::Refusal;
@@ -135,11 +137,12 @@ impl Template {
     }
 
     /// The pieces of one request, in order.
-    pub(super) fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Vec<Piece<'a>>, Refusal> {
-        self.parts
-            .iter()
-            .map(|part| part.resolve(filling))
-            .collect()
+    pub(super) fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Pieces<'a>, Refusal> {
+        let mut pieces = Pieces::new();
+        for part in &self.parts {
+            pieces.push(part.resolve(filling)?);
+        }
+        Ok(pieces)
     }
 }
 
@@ -167,6 +170,9 @@ pub(super) enum Piece<'a> {
     Url,
     Secret,
 }
+
+/// The pieces of a content; most have one to five.
+pub(super) type Pieces<'a> = SmallVec<[Piece<'a>; 5]>;
 
 /// What is filled in for each try.
 #[derive(Clone, Copy)]

@@ -49,8 +49,8 @@ pub fn verify(
 pub(super) struct Proof {
     /// The position of the secret, from 1; None where it was a fetched key.
     pub(super) matched: Option<usize>,
-    /// The claims of its token; empty where there is none.
-    pub(super) claims: Map<String, Value>,
+    /// The claims of its token, where it has one.
+    pub(super) claims: Option<Box<Map<String, Value>>>,
 }
 
 impl Proof {
@@ -59,14 +59,14 @@ impl Proof {
     pub(super) fn none() -> Self {
         Self {
             matched: None,
-            claims: Map::new(),
+            claims: None,
         }
     }
 
     pub(super) fn by(key: KeyInUse<'_>) -> Self {
         Self {
             matched: key.position,
-            claims: Map::new(),
+            claims: None,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The built-in presets against the partners' own vectors.
 
-use tidegate_core::signature::Preset;
-
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::Value;
-use tidegate_core::signature::{explain, verify};
+use tidegate_core::event::BodyAuthenticated;
+use tidegate_core::signature::{Preset, explain, verify};
 use tidegate_core::time::Timestamp;
 
 use crate::vectors::{judge, keys, load, request, text};
@@ -45,6 +46,13 @@ fn each_preset_agrees_with_what_the_table_says() {
         let preset = Preset::find(text(case, "partner")).unwrap();
         let name = text(case, "name");
         assert_eq!(judge(preset.scheme(), case), Ok(()), "{name}");
+        if preset.scheme().body_authenticated() == BodyAuthenticated::Full {
+            let mut changed = case.clone();
+            changed["expected"] = "reject".into();
+            let body = STANDARD.decode(text(case, "body_base64")).unwrap();
+            changed["body_base64"] = STANDARD.encode([&body, b" ".as_slice()].concat()).into();
+            assert_eq!(judge(preset.scheme(), &changed), Ok(()), "{name}");
+        }
         // Another secret is refused, whatever the scheme.
         let mut foreign = case.clone();
         foreign["expected"] = "reject".into();

@@ -38,7 +38,7 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Result<Proof, Refusal> {
     }
     jws::check_times(&token.claims, &attempt.scheme.jwt, attempt.now)?;
     Ok(Proof {
-        claims: token.claims,
+        claims: Some(Box::new(token.claims)),
         ..matched
     })
 }

@@ -232,7 +232,8 @@ fn store(
     if !state.awaiting {
         // A field of a body may be an event's own; its signature decides.
         let is_header = matches!(at, Source::Header(_));
-        return is_header.then_some(Outcome::Refuse { status: 403 });
+        let status = if state.established { 409 } else { 403 };
+        return is_header.then_some(Outcome::Refuse { status });
     }
     let visible =
         (1..=SECRET_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());

@@ -142,6 +142,11 @@ fn secrets_are_taken_only_while_one_is_awaited() {
     let asana = raw("POST", "", &[("x-hook-secret", "s3")], "{}");
     check_before(of("asana"), &awaiting(), &asana, "store s3");
     check_before(of("asana"), &closed(), &asana, "refuse 403");
+    let established = HandshakeState {
+        established: true,
+        ..closed()
+    };
+    check_before(of("asana"), &established, &asana, "refuse 409");
     check_before(
         of("asana"),
         &awaiting(),

@@ -1,6 +1,7 @@
 //! What the built-in presets have to be.
 
 use super::*;
+use crate::event::BodyAuthenticated;
 
 /// The reference table's partners that have a scheme, by the names of their presets.
 const NAMES: &str = "acuity adyen adyen-platform airtable asana atlassian-connect aws-sns \
@@ -110,4 +111,30 @@ fn thin_pings_are_marked() {
         thin,
         ["airtable", "dropbox", "google-push", "microsoft-graph"]
     );
+}
+
+#[test]
+fn what_the_proof_says_about_the_body_is_known() {
+    let names = |body| -> Vec<_> {
+        let of = |preset: &&Preset| preset.scheme().body_authenticated() == body;
+        Preset::all().iter().filter(of).map(Preset::name).collect()
+    };
+    let fields = ["adyen", "aws-sns", "braintree", "mandrill", "twilio"];
+    assert_eq!(names(BodyAuthenticated::Fields), fields);
+    let none = [
+        "atlassian-connect",
+        "bigcommerce-token",
+        "chargebee",
+        "cloudevents",
+        "figma",
+        "gitlab",
+        "google-push",
+        "mailgun",
+        "mailgun-form",
+        "microsoft-graph",
+        "okta",
+        "paypal",
+        "pipedrive",
+    ];
+    assert_eq!(names(BodyAuthenticated::None), none);
 }
