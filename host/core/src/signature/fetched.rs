@@ -133,8 +133,8 @@ impl Scheme {
     /// None where the scheme's keys are never fetched. A request that names a key where
     /// the partner publishes none is refused.
     pub fn wanted_key(&self, raw: &RawRequest) -> Result<Option<KeySource>, Refusal> {
-        if let Algorithm::Builtin(named) = &self.algorithm
-            && let Some(source) = builtin::wanted_certificate(*named, raw)?
+        if let Some(named) = self.names_certificate()
+            && let Some(source) = builtin::wanted_certificate(named, raw)?
         {
             return Ok(Some(source));
         }
@@ -152,6 +152,24 @@ impl Scheme {
             kid,
             post,
         }))
+    }
+
+    /// The construction whose requests say where their certificate is: the scheme's own, or
+    /// the one whose place the words of its key name.
+    pub(super) fn names_certificate(&self) -> Option<Builtin> {
+        match (&self.algorithm, &self.key) {
+            (Algorithm::Builtin(named), _) => Some(*named),
+            (Algorithm::Public(_), KeyForm::X509 { words }) => {
+                let words = words.to_ascii_lowercase();
+                let named = |place: &str| words.contains(place);
+                if named("paypal-cert-url") {
+                    Some(Builtin::PayPal)
+                } else {
+                    named("signingcerturl").then_some(Builtin::AwsSns)
+                }
+            }
+            _ => None,
+        }
     }
 
     /// The id of the key that a request names. It goes into a request of ours, so that it

@@ -51,11 +51,12 @@ impl KeyForm {
         let lower = text.to_ascii_lowercase();
         let has = |word: &str| lower.contains(word);
         let optional_prefix = optional_prefix(text);
+        let begins = |word: &str| {
+            let rest = lower.strip_prefix(word);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        };
         match text {
-            "utf8" => Self::Utf8,
-            "hex" => Self::Hex,
             "user:password" => Self::UserPassword,
-            "public key" => Self::AnyPublic,
             _ if has("nfkd") => Self::Nfkd,
             _ if has("x.509") || has("x509") || has("certificate") => Self::X509 {
                 words: text.to_owned(),
@@ -64,10 +65,11 @@ impl KeyForm {
             _ if has("spki") => Self::Spki,
             _ if has("ed25519") && has("hex") => Self::Ed25519Hex,
             _ if has("ed25519") && has("base64") => Self::Ed25519Base64 { optional_prefix },
+            _ if has("ed25519") || has("public key") || has("keyid") => Self::AnyPublic,
             _ if has("sha1") || has("sha-1") => Self::Sha1OfText,
-            _ if text == "base64" || (has("base64") && optional_prefix.is_some()) => {
-                Self::Base64 { optional_prefix }
-            }
+            _ if begins("utf8") || begins("utf-8") => Self::Utf8,
+            _ if begins("hex") => Self::Hex,
+            _ if begins("base64") => Self::Base64 { optional_prefix },
             other => Self::Other(other.to_owned()),
         }
     }
@@ -127,7 +129,7 @@ impl KeyForm {
 /// The prefix in words like `base64, optional whsec_ prefix`.
 fn optional_prefix(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("optional ")?;
-    let (prefix, _) = rest.split_once(" prefix")?;
+    let prefix = rest.split([' ', ',', ')']).next().unwrap_or_default();
     (!prefix.is_empty() && !prefix.contains(' ')).then(|| prefix.to_owned())
 }
 
@@ -156,6 +158,9 @@ mod tests {
         check("sha1 of the text", &KeyForm::Sha1OfText);
         check("raw SHA-1 of the private key", &KeyForm::Sha1OfText);
         check("hex", &KeyForm::Hex);
+        check("hex, decoded", &KeyForm::Hex);
+        check("utf8 (the app's client secret)", &KeyForm::Utf8);
+        check("ed25519 public key by keyid", &KeyForm::AnyPublic);
         check(
             "base64",
             &KeyForm::Base64 {

@@ -109,9 +109,14 @@ impl PublicKey {
             KeyForm::Ed25519Hex => one(Self::ed25519_hex(text)),
             KeyForm::Ed25519Base64 { optional_prefix } => {
                 let prefix = optional_prefix.as_deref().unwrap_or_default();
-                one(Self::ed25519_base64(
-                    text.strip_prefix(prefix).unwrap_or(text),
-                ))
+                let text = text.strip_prefix(prefix).unwrap_or(text);
+                // Some partners publish the raw key and some the same key as SPKI.
+                one(Self::ed25519_base64(text).or_else(|raw| {
+                    Self::spki_base64(text)
+                        .ok()
+                        .filter(|key| key.kind == KeyKind::Ed25519)
+                        .ok_or(raw)
+                }))
             }
             KeyForm::Spki if pem::is_pem(text) => one(Self::from_pem(text)),
             KeyForm::Spki => one(Self::spki_base64(text)),
@@ -320,5 +325,103 @@ const fn expected(form: &KeyForm) -> &'static str {
         KeyForm::Jwk => "a JWK or a set of them",
         KeyForm::X509 { .. } => "a certificate in PEM",
         _ => "a public key",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::super::der::{self, SEQUENCE};
+    use super::*;
+
+    fn prefixed() -> KeyForm {
+        KeyForm::Ed25519Base64 {
+            optional_prefix: Some("whpk_".into()),
+        }
+    }
+
+    #[track_caller]
+    fn check(form: &KeyForm, text: &str, expected: Result<KeyKind, InvalidKey>) {
+        let read = PublicKey::read(text.as_bytes(), form);
+        let kind = read.map(|keys| keys.first().map(|key| key.kind).unwrap());
+        assert_eq!(kind, expected, "{text}");
+    }
+
+    fn wrong(form: &KeyForm) -> Result<KeyKind, InvalidKey> {
+        let expected = expected(form);
+        Err(InvalidKey::Form { expected })
+    }
+
+    fn spki(algorithm: &[u8], key: &[u8]) -> String {
+        let bits = der::element(BIT_STRING, &[&[0], key].concat());
+        let algorithm = der::element(SEQUENCE, algorithm);
+        STANDARD.encode(der::element(SEQUENCE, &[algorithm, bits].concat()))
+    }
+
+    fn rsa(modulus_bytes: usize) -> Vec<u8> {
+        let modulus = der::unsigned(&vec![0xff; modulus_bytes]);
+        der::element(SEQUENCE, &[modulus, der::unsigned(&[1, 0, 1])].concat())
+    }
+
+    #[test]
+    fn raw_keys_are_read_in_their_form() {
+        let (hex, base64) = ("07".repeat(32), STANDARD.encode([7; 32]));
+        let ed25519 = || Ok(KeyKind::Ed25519);
+        check(&KeyForm::Ed25519Hex, &hex, ed25519());
+        check(&KeyForm::Ed25519Hex, &base64, wrong(&KeyForm::Ed25519Hex));
+        check(&prefixed(), &base64, ed25519());
+        check(&prefixed(), &format!("whpk_{base64}"), ed25519());
+        check(&prefixed(), &format!("whsec_{base64}"), wrong(&prefixed()));
+        for text in [hex, format!("whpk_{base64}"), format!(" {base64}\n")] {
+            check(&KeyForm::AnyPublic, &text, ed25519());
+        }
+        let short = Err(InvalidKey::Form {
+            expected: "an Ed25519 key of 32 bytes",
+        });
+        check(&KeyForm::Ed25519Hex, "07", short);
+    }
+
+    #[test]
+    fn keys_of_spki_are_of_a_known_kind() {
+        let id = |id: &[u8]| der::element(OBJECT_ID, id);
+        let null = [5, 0];
+        let check = |text: &str, expected| {
+            check(&KeyForm::Spki, text, expected);
+        };
+        let rsa_id = [id(ID_RSA), null.to_vec()].concat();
+        check(&spki(&rsa_id, &rsa(256)), Ok(KeyKind::Rsa));
+        check(&spki(&rsa_id, &rsa(255)), Err(InvalidKey::Short));
+        check(&spki(&id(ID_RSA_PSS), &rsa(256)), Ok(KeyKind::RsaPss));
+        let with_hash = [id(ID_RSA_PSS), vec![SEQUENCE, 0]].concat();
+        check(&spki(&with_hash, &rsa(256)), Err(InvalidKey::Kind));
+        check(&spki(&id(ID_ED25519), &[7; 32]), Ok(KeyKind::Ed25519));
+        let p256 = [id(ID_EC), id(ID_P256)].concat();
+        let point = [&[4][..], &[7; 64]].concat();
+        check(&spki(&p256, &point), Ok(KeyKind::P256));
+        let compressed = [&[2][..], &[7; 32]].concat();
+        let expected = "a point on P-256 that is not compressed";
+        check(
+            &spki(&p256, &compressed),
+            Err(InvalidKey::Form { expected }),
+        );
+        let p384 = [id(ID_EC), id(&[0x2b, 0x81, 0x04, 0x00, 0x22])].concat();
+        check(&spki(&p384, &point), Err(InvalidKey::Kind));
+        let private = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
+        check(private, Err(InvalidKey::Private));
+        check("AAAA", wrong(&KeyForm::Spki));
+        let trailing = STANDARD.decode(spki(&rsa_id, &rsa(256))).unwrap();
+        let trailing = STANDARD.encode([trailing, vec![0]].concat());
+        check(&trailing, wrong(&KeyForm::Spki));
+    }
+
+    #[test]
+    fn a_key_checks_what_is_of_its_kind() {
+        let key = PublicKey::new(KeyKind::RsaPss, rsa(256)).unwrap();
+        assert!(key.fits(PublicAlgorithm::RsaPssSha512));
+        assert!(!key.fits(PublicAlgorithm::RsaPkcs1Sha256));
+        let key = PublicKey::new(KeyKind::Ed25519, vec![7; 32]).unwrap();
+        assert!(!key.fits(PublicAlgorithm::EcdsaP256Fixed));
+        assert!(!key.verifies(PublicAlgorithm::RsaPkcs1Sha1, b"", &[0; 256]));
     }
 }

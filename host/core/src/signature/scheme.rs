@@ -250,11 +250,9 @@ impl Scheme {
     }
 
     /// Whether it can be verified without any secret, with keys that the partner publishes.
-    pub const fn fetches_keys(&self) -> bool {
-        match &self.algorithm {
-            Algorithm::Builtin(Builtin::AwsSns | Builtin::PayPal) => true,
-            _ => self.key_url.is_some(),
-        }
+    pub fn fetches_keys(&self) -> bool {
+        let named = self.names_certificate();
+        matches!(named, Some(Builtin::AwsSns | Builtin::PayPal)) || self.key_url.is_some()
     }
 
     /// The same scheme with another tolerance for its timestamp, or greatest age of its

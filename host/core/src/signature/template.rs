@@ -83,23 +83,36 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
         let mut parts = Vec::new();
         let mut rest = text;
-        while !rest.is_empty() {
-            let literal_length = rest.find(['{', '}']).unwrap_or(rest.len());
-            let (literal, after) = rest.split_at(literal_length);
-            if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
-            }
-            rest = after;
-            if !after.is_empty() {
-                let inner = after.strip_prefix('{').ok_or(InvalidTemplate::Unpaired)?;
-                let (name, after) = inner.split_once('}').ok_or(InvalidTemplate::Unpaired)?;
-                parts.push(variable(name)?);
-                rest = after;
-            }
+        // A brace before anything but a name is signed itself, like that of a JSON text.
+        let mut open = 0_usize;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (literal, braced) = rest.split_at(at);
+            push_literal(&mut parts, literal);
+            rest = match braced.strip_prefix('{') {
+                Some(inner) if inner.starts_with(char::is_alphanumeric) => {
+                    let (name, after) = inner.split_once('}').ok_or(InvalidTemplate::Unpaired)?;
+                    parts.push(variable(name)?);
+                    after
+                }
+                Some(after) => {
+                    open += 1;
+                    push_literal(&mut parts, "{");
+                    after
+                }
+                None => {
+                    open = open.checked_sub(1).ok_or(InvalidTemplate::Unpaired)?;
+                    push_literal(&mut parts, "}");
+                    braced.get(1..).unwrap_or_default()
+                }
+            };
             if parts.len() > PARTS_MAX {
                 return Err(InvalidTemplate::TooLong);
             }
         }
+        if open > 0 {
+            return Err(InvalidTemplate::Unpaired);
+        }
+        push_literal(&mut parts, rest);
         Ok(Self {
             text: text.to_owned(),
             parts,
@@ -268,6 +281,15 @@ fn field(fields: &[u8], name: &str, what: &str) -> Result<Vec<u8>, Refusal> {
     value.ok_or_else(|| Refusal::PartMissing {
         part: format!("{what} {name:?}"),
     })
+}
+
+/// Adds a text to the literal before it, or as a part of its own.
+fn push_literal(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Literal(before)) => before.push_str(text),
+        _ if text.is_empty() => {}
+        _ => parts.push(Part::Literal(text.to_owned())),
+    }
 }
 
 fn variable(text: &str) -> Result<Part, InvalidTemplate> {

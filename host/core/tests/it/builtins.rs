@@ -233,6 +233,27 @@ fn paypal_signs_a_checksum_under_a_certificate() {
     // Fetched, the certificate has to chain up to a root of the web.
     let refused = FetchedKey::read(&source, CERTIFICATE.as_bytes(), LATER).unwrap_err();
     assert!(matches!(refused, InvalidKey::Untrusted { .. }), "{refused}");
+    // The same as a document that spells it out.
+    let described = Bench {
+        config: config(&[("webhook_id", "WH-CONF")]),
+        now: LATER,
+        ..Bench::new(
+            &json!({
+                "algorithm": "rsa-pkcs1-sha256", "key": "X.509 from PAYPAL-CERT-URL (https, paypal.com or below)",
+                "content": "{header:PAYPAL-TRANSMISSION-ID}|{timestamp}|{config:webhook_id}|{body|crc32-decimal}",
+                "signature": {"in": "header", "name": "PAYPAL-TRANSMISSION-SIG", "encoding": "base64"},
+                "timestamp": {"in": "header", "name": "PAYPAL-TRANSMISSION-TIME", "unit": "rfc3339"},
+            }),
+            CERTIFICATE,
+        )
+    };
+    described.check(&raw, |_| {}, "ok");
+    described.check(&raw, |r| r.body = Bytes::from_static(b"{}"), "no_match");
+    described.check(
+        &raw,
+        |r| set(r, "paypal-cert-url", "https://evil.example/cert"),
+        "key_url_foreign",
+    );
     let expired = Bench {
         now: Timestamp::from_secs(2_200_000_000),
         ..bench

@@ -125,6 +125,15 @@ proptest! {
     }
 }
 
+#[test]
+fn a_json_text_may_be_signed_around_the_body() {
+    check(
+        r#"{"Body":{body|json-string},"Env":{item:env|json-string},"T":{timestamp}}"#,
+        Ok(r#"{"Body":"{\"a\":{\"b\":7}}","Env":"prod","T":99}"#),
+    );
+    check("{}{method}", Ok("{}POST"));
+}
+
 #[track_caller]
 fn check_invalid(template: &str, expected: InvalidTemplate) {
     assert_eq!(Template::parse(template), Err(expected), "{template}");
@@ -134,6 +143,8 @@ fn check_invalid(template: &str, expected: InvalidTemplate) {
 fn what_is_no_template_is_refused() {
     check_invalid("{body", InvalidTemplate::Unpaired);
     check_invalid("body}", InvalidTemplate::Unpaired);
+    check_invalid("{\"a\":{body}", InvalidTemplate::Unpaired);
+    check_invalid("{Body}", InvalidTemplate::Variable("Body".into()));
     check_invalid("{config:}", InvalidTemplate::Variable("config:".into()));
     check_invalid("{json:a}", InvalidTemplate::Variable("json:a".into()));
     check_invalid("{header:}", InvalidTemplate::Variable("header:".into()));
