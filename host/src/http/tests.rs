@@ -11,6 +11,8 @@ use super::refusals::Reason;
 use super::world::{Peer, Reply, SECRET, World, ask, get, webhook};
 use crate::system::SystemClock;
 
+mod partners;
+
 const TIDE: &str = "/in/tide/acme";
 
 #[track_caller]

@@ -94,8 +94,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// One whose configuration has more in it.
+    pub(super) async fn with(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let config = Arc::new(config(&dir));
+        let config = Arc::new(config(&dir, more));
         let memory = Memory::new();
         let engine = Arc::new(memory.clone());
         let options = Options {
@@ -289,11 +294,12 @@ fn facts(config: &Config, ingress: &TcpListener, operator: &TcpListener) -> Fact
     }
 }
 
-fn config(dir: &TempDir) -> Config {
+fn config(dir: &TempDir, more: &str) -> Config {
     let [secret, consumer] = ["secret", "consumer"].map(|name| dir.path().join(name));
     fs::write(&secret, SECRET).unwrap();
     fs::write(&consumer, CONSUMER).unwrap();
-    let text = CONFIG
+    let text = format!("{CONFIG}{more}");
+    let text = text
         .replace("SECRET", secret.to_str().unwrap())
         .replace("LOG", dir.path().join("log.jsonl").to_str().unwrap())
         .replace("CONSUMER", consumer.to_str().unwrap());

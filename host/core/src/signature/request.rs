@@ -162,7 +162,7 @@ impl VerifiedRequest {
             raw,
             received,
             matched: None,
-            claims: Map::new(),
+            claims: None,
             body_authenticated: BodyAuthenticated::None,
         }
     }

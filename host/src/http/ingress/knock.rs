@@ -146,7 +146,8 @@ impl Knock<'_> {
             .await
         {
             Ok(()) => Ok(Taken::Handshake(reply)),
-            Err(ReceiveError::NotAwaited) => Err(self.refuse_handshake(403)),
+            // Another one was quicker.
+            Err(ReceiveError::NotAwaited) => Err(self.refuse_handshake(409)),
             Err(ReceiveError::NotStored(reason)) => Err(Rejection::NotStored(reason)),
             Err(ReceiveError::NotSealed) => Err(Rejection::NotStored(NotStored::Unreadable)),
         }
