@@ -68,13 +68,13 @@ pub(crate) enum OpenError {
 pub(crate) enum ReceiveError {
     /// Nobody awaits it.
     #[error("the connection does not await a secret")]
-    NotAwaited,
+    Unawaited,
     /// It could not be made durable.
     #[error("the secret could not be stored")]
     NotStored(#[source] NotStored),
     /// It could not be sealed.
     #[error("the secret could not be sealed")]
-    NotSealed,
+    Unsealed,
 }
 
 impl ReceivedDesk {
@@ -150,7 +150,7 @@ impl ReceivedDesk {
         let until = self
             .awaiting(connection, now)
             .and_then(|_| self.lock().remove(connection))
-            .ok_or(ReceiveError::NotAwaited)?;
+            .ok_or(ReceiveError::Unawaited)?;
         let taken = self.take(connection, secret, origin, now).await;
         if taken.is_err() {
             // It goes on waiting: the partner sends it again.
@@ -205,10 +205,10 @@ impl ReceivedDesk {
     }
 
     fn seal(&self, known: &ReceivedSecret, secret: &Secret) -> Result<SealedSecret, ReceiveError> {
-        let nonce = random_bytes().map_err(|_| ReceiveError::NotSealed)?;
+        let nonce = random_bytes().map_err(|_| ReceiveError::Unsealed)?;
         self.key
             .seal(known.clone(), secret, nonce)
-            .ok_or(ReceiveError::NotSealed)
+            .ok_or(ReceiveError::Unsealed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Timestamp>> {
@@ -264,7 +264,7 @@ mod tests {
         let bed = Bed::new();
         let (desk, now) = (desk(&bed, 7).unwrap(), SystemClock.now());
         let early = desk.receive(&acme(), secret("s"), "header", now).await;
-        assert!(matches!(early, Err(ReceiveError::NotAwaited)));
+        assert!(matches!(early, Err(ReceiveError::Unawaited)));
         open_for_a_minute(&desk, now).await;
         let late = now.plus(Duration::from_mins(1));
         assert_eq!(desk.awaiting(&acme(), late), None);
@@ -277,7 +277,7 @@ mod tests {
             let again = desk
                 .receive(&acme(), secret("stranger"), "header", now)
                 .await;
-            assert!(matches!(again, Err(ReceiveError::NotAwaited)));
+            assert!(matches!(again, Err(ReceiveError::Unawaited)));
         }
         let known = desk.of(&acme());
         let known: Vec<_> = known

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tidegate_core::signature::{Handshake, Preset};
+use tidegate_core::signature::{Handshake, HandshakeKind, Preset};
 
 use super::Exit;
 use super::error::CliError;
@@ -83,7 +83,7 @@ fn list(output: &mut Output) -> Result<Exit, CliError> {
 
 fn handshakes(preset: &Preset) -> Vec<&'static str> {
     let kinds = preset.handshakes().iter().map(Handshake::kind);
-    kinds.map(|kind| kind.name()).collect()
+    kinds.map(HandshakeKind::name).collect()
 }
 
 fn gives_up(preset: &Preset) -> String {

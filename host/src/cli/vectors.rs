@@ -208,7 +208,7 @@ fn problems(cases: &[Judged<'_>], handshakes: &[JudgedHandshake<'_>]) -> Vec<Str
         let id_line = (verdict.id_agrees(case) == Some(false)).then(|| {
             let show =
                 |id: Option<&String>| id.map_or_else(|| "none".into(), |id| format!("{id:?}"));
-            let wanted = case.event_id.as_ref().and_then(Option::as_ref);
+            let wanted = case.event_id.named();
             let got = verdict.event_id.as_ref();
             format!("{name}: event id {}, expected {}", show(got), show(wanted))
         });

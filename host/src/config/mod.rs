@@ -216,19 +216,20 @@ fn read(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config,
     };
     let root = Section::root(parsed.as_table());
     root.check_keys(&SECTIONS, &mut report);
-    let policy = root.section("policy", &mut report);
+    let policy_section = root.section("policy", &mut report);
     let ingress = sections::ingress(&root, &mut report);
     let operator = sections::operator(&root, &surroundings, &mut report);
     sections::check_listeners(&ingress, &operator, &root, &mut report);
-    let store = sections::store(&root, policy.as_ref(), &surroundings, &mut report);
-    let waivers = policy
+    let store = sections::store(&root, policy_section.as_ref(), &surroundings, &mut report);
+    let waivers = policy_section
         .as_ref()
         .map(|section| waivers::waivers(section, &mut report))
         .unwrap_or_default();
-    let mut policy = policy::policy(policy.as_ref(), &mut report);
+    let mut policy = policy::policy(policy_section.as_ref(), &mut report);
     let workers = sections::workers(&root, &mut report);
     let log = sections::log(&root, &mut report);
     let partners = partners::read(&root, &surroundings, &waivers, &mut report);
+    policy::check_horizons(&mut policy, &partners, policy_section.as_ref(), &mut report);
     policy.waivers = waivers.into_iter().map(|placed| placed.waiver).collect();
     let egress = sinks::egress(&root, &surroundings, &mut report);
     let sinks = sinks::sinks(&root, &surroundings, &mut report);

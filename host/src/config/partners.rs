@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_core::descriptor::AccountRule;
@@ -29,6 +30,22 @@ const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Partners {
     pub(super) connectors: BTreeMap<ConnectorName, ConnectorConfig>,
     pub(super) connections: BTreeMap<ConnectionId, ConnectionConfig>,
+}
+
+impl Partners {
+    /// The longest time for which one of their presets says that an event is sent again.
+    pub(super) fn longest_horizon(&self) -> Option<(&str, Duration)> {
+        let connectors = self.connectors.values().map(|one| &one.signing);
+        let connections = self.connections.values().map(|one| &one.signing);
+        let presets = connectors
+            .chain(connections)
+            .filter_map(|signing| signing.preset.as_deref());
+        let horizons = presets.filter_map(|preset| {
+            let horizon = Duration::from_secs(preset.retry_horizon_s()?);
+            Some((preset.title(), horizon))
+        });
+        horizons.max_by_key(|(_, horizon)| *horizon)
+    }
 }
 
 /// Reads `[connectors.*]` and `[connections.*]`.

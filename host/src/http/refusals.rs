@@ -250,18 +250,18 @@ impl Refusals {
 
 impl Shelves {
     fn put(&mut self, path: Path, mut refused: Refused) -> bool {
-        let shelf = self.paths.entry(path).or_default();
-        let last = shelf.last.back();
+        let kept = self.paths.entry(path).or_default();
+        let last = kept.last.back();
         let news = last.is_none_or(|last| refused.at.since(last.at) > QUIET);
-        let count = shelf.counts.entry(refused.reason.code).or_default();
+        let count = kept.counts.entry(refused.reason.code).or_default();
         *count = count.saturating_add(1);
-        while shelf.last.len() >= KEPT
-            || shelf
+        while kept.last.len() >= KEPT
+            || kept
                 .last
                 .front()
                 .is_some_and(|oldest| refused.at.since(oldest.at) > SHOWN_FOR)
         {
-            if shelf
+            if kept
                 .last
                 .pop_front()
                 .is_some_and(|gone| gone.seen.is_some())
@@ -273,18 +273,18 @@ impl Shelves {
             refused.seen = None;
         }
         self.seen += usize::from(refused.seen.is_some());
-        shelf.last.push_back(refused);
+        kept.last.push_back(refused);
         news
     }
 
     fn at(&self, path: &Path, now: Timestamp) -> RefusedAtPath {
-        let Some(shelf) = self.paths.get(path) else {
+        let Some(kept) = self.paths.get(path) else {
             return RefusedAtPath::default();
         };
-        let last = shelf.last.iter().rev();
+        let last = kept.last.iter().rev();
         let shown = last.filter(|refused| now.since(refused.at) <= SHOWN_FOR);
         RefusedAtPath {
-            counts: shelf.counts.clone(),
+            counts: kept.counts.clone(),
             last: shown.cloned().collect(),
         }
     }

@@ -15,13 +15,13 @@ use tidegate_core::ports::{Clock as _, Completion, End, Journal as _};
 use tidegate_core::task::{Attempt, Work};
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::memory::Memory;
-use tidegate_store::{Claims, Marks, Opened, Options, SecretKey};
+use tidegate_store::{Claims, Marks, Opened, Options, Reader, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::committer::{self, Listeners};
+use crate::committer::{self, JournalHandle, Listeners};
 use crate::config::{Config, ConfigSource};
 use crate::fetcher::Fetcher;
 use crate::gate::Gate;
@@ -117,7 +117,7 @@ impl World {
         let store_id = committer.store_id();
         let (gate, metrics) = (Arc::new(Gate::new()), Arc::new(Metrics::new()));
         let (publish, published) = watch::channel(reader.newest_change());
-        let bell = Arc::new(Bell::default());
+        let bell: Arc<Bell> = Arc::default();
         let listeners = Listeners {
             published: publish,
             bell: bell.clone(),
@@ -130,8 +130,7 @@ impl World {
             &config,
             &HashMap::default(),
         )));
-        let key = SecretKey::new(&[7; 32]).unwrap();
-        let received = ReceivedDesk::open(key, &reader, journal.clone(), rules.clone());
+        let received = received(&reader, &journal, &rules);
         let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
         let plugins = Arc::new(PluginDesk::new(
             runtime,
@@ -147,7 +146,6 @@ impl World {
         let (ingress_at, operator_at) = (facts.ingress, facts.operator);
         let tokens = Tokens::prepare(&config.operator.tokens, None, true).unwrap();
         let outlets = Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap());
-        let fetcher = Fetcher::new(outlets.egress());
         let sinks = Arc::new(SinkDesk::new(SinkParts {
             reader: reader.clone(),
             claims: claims.clone(),
@@ -156,11 +154,14 @@ impl World {
             bell,
             chance: Arc::new(SystemChance::new(7)),
             metrics: metrics.clone(),
-            outlets,
+            outlets: outlets.clone(),
         }));
         sinks.configure(&config).await;
-        let replays = ReplayDesk::new(reader.clone(), journal.clone(), gate.clone());
-        let replays = Arc::new(replays);
+        let replays = Arc::new(ReplayDesk::new(
+            reader.clone(),
+            journal.clone(),
+            gate.clone(),
+        ));
         let mut loops = JoinSet::new();
         loops.spawn(replays.clone().run());
         let host = Arc::new(Host {
@@ -173,21 +174,15 @@ impl World {
             plugins,
             sinks,
             replays,
-            fetcher,
-            received: Arc::new(received.unwrap()),
+            fetcher: Fetcher::new(outlets.egress()),
+            received,
             reloads: Arc::default(),
             metrics,
             tokens,
             facts,
         });
         let (stop, stopping) = watch::channel(false);
-        let mut servers = JoinSet::new();
-        servers.spawn(super::serve_ingress(
-            host.clone(),
-            ingress,
-            stopping.clone(),
-        ));
-        servers.spawn(super::serve_operator(host.clone(), operator, stopping));
+        let servers = serve(&host, ingress, operator, &stopping);
         Self {
             host,
             memory,
@@ -279,6 +274,15 @@ impl World {
     pub(super) fn tell_to_stop(&self) {
         self.stop.send_replace(true);
     }
+}
+
+fn received(
+    reader: &Reader,
+    journal: &JournalHandle,
+    rules: &Arc<CurrentRules>,
+) -> Arc<ReceivedDesk> {
+    let key = SecretKey::new(&[7; 32]).unwrap();
+    Arc::new(ReceivedDesk::open(key, reader, journal.clone(), rules.clone()).unwrap())
 }
 
 fn facts(config: &Config, ingress: &TcpListener, operator: &TcpListener) -> Facts {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tidegate_core::descriptor::Acknowledge;
 use tidegate_core::signature::{
-    EventIdRule, Handshake, HandshakeState, KeySet, SECRETS_MAX, SchemeConfig, Secret, Waiver,
+    EventIdRule, Handshake, HandshakeState, KeySet, Preset, SECRETS_MAX, SchemeConfig, Secret,
+    Waiver,
 };
 use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::{Address, Door};
@@ -178,7 +179,7 @@ pub(super) fn build(
         let descriptor = seat.descriptor();
         descriptor.and_then(|descriptor| descriptor.acknowledge())
     });
-    let disables_after = preset.and_then(|preset| preset.disables_after());
+    let disables_after = preset.and_then(Preset::disables_after);
     let (door, configured) = match signed(config, whose, seat) {
         Ok(signed) => signed,
         // Secrets that do not fit are a mistake, and no reason to do without any.
@@ -217,7 +218,7 @@ fn signed(
         })?;
     let handshakes = config
         .preset_of(whose)
-        .map(|preset| preset.handshakes())
+        .map(Preset::handshakes)
         .filter(|handshakes| !handshakes.is_empty())
         .or_else(|| descriptor.map(|descriptor| descriptor.handshakes()))
         .unwrap_or_default();

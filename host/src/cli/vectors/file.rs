@@ -47,9 +47,28 @@ pub(super) struct Case {
     /// Whether a verifier has to agree.
     pub(super) binding: bool,
     pub(super) accept: bool,
-    /// The partner's id of the first event, none where it sends none; absent where the file
-    /// does not say.
-    pub(super) event_id: Option<Option<String>>,
+    pub(super) event_id: ExpectedId,
+}
+
+/// What a file says of the first event's id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ExpectedId {
+    /// Nothing.
+    Unsaid,
+    /// That the partner sends none.
+    None,
+    /// That it is this.
+    Is(String),
+}
+
+impl ExpectedId {
+    /// The id, where it names one.
+    pub(super) fn named(&self) -> Option<&String> {
+        match self {
+            Self::Is(id) => Some(id),
+            Self::Unsaid | Self::None => None,
+        }
+    }
 }
 
 /// A handshake with its answer.
@@ -94,10 +113,10 @@ impl VectorFile {
         let file = Self {
             schemes: schemes.cloned().unwrap_or_default(),
             cases: list("vectors")
-                .map(|(index, value)| Case::read(value, format!("vectors[{index}]")))
+                .map(|(index, value)| Case::read(value, &format!("vectors[{index}]")))
                 .collect::<Result<_, _>>()?,
             handshakes: list("handshakes")
-                .map(|(index, value)| HandshakeCase::read(value, format!("handshakes[{index}]")))
+                .map(|(index, value)| HandshakeCase::read(value, &format!("handshakes[{index}]")))
                 .collect::<Result<_, _>>()?,
         };
         if file.cases.is_empty() && file.handshakes.is_empty() {
@@ -111,7 +130,7 @@ impl VectorFile {
 }
 
 impl Case {
-    fn read(value: &Value, place: String) -> Result<Self, NotVectors> {
+    fn read(value: &Value, place: &str) -> Result<Self, NotVectors> {
         let asked = Asked::read(value, place)?;
         let accept = match value.get("expected").and_then(Value::as_str) {
             Some("accept") => true,
@@ -126,14 +145,18 @@ impl Case {
         Ok(Self {
             binding: value.get("binding").and_then(Value::as_str) != Some("advisory"),
             accept,
-            event_id: value.get("event_id_expected").map(text_of),
+            event_id: match value.get("event_id_expected").map(text_of) {
+                None => ExpectedId::Unsaid,
+                Some(None) => ExpectedId::None,
+                Some(Some(id)) => ExpectedId::Is(id),
+            },
             asked,
         })
     }
 }
 
 impl HandshakeCase {
-    fn read(value: &Value, place: String) -> Result<Self, NotVectors> {
+    fn read(value: &Value, place: &str) -> Result<Self, NotVectors> {
         let asked = Asked::read(value, place)?;
         let expected = value.get("expected_response").and_then(Value::as_object);
         let Some(expected) = expected.cloned() else {
@@ -149,9 +172,9 @@ impl HandshakeCase {
 }
 
 impl Asked {
-    fn read(value: &Value, place: String) -> Result<Self, NotVectors> {
+    fn read(value: &Value, place: &str) -> Result<Self, NotVectors> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let name = text("name").unwrap_or(&place).to_owned();
+        let name = text("name").unwrap_or(place).to_owned();
         let partner = text("partner").ok_or_else(|| wrong(&name, "lacks \"partner\""))?;
         let config = value.get("config").and_then(Value::as_object);
         let config = config.cloned().unwrap_or_default();

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value};
 use tidegate_core::signature::{
-    Handshake, HandshakeState, Outcome, Reply, Secret, events_of, verify,
+    EventIdText, Handshake, HandshakeState, Outcome, Reply, Secret, events_of, verify,
 };
 
-use super::file::{Case, HandshakeCase};
+use super::file::{Case, ExpectedId, HandshakeCase};
 use super::measure::{Measure, Measures};
 
 /// What we say of a case.
@@ -29,8 +29,9 @@ impl Verdict {
     /// Whether the id is the one that the file names; none where it names none, or the case is
     /// not accepted by both.
     pub(super) fn id_agrees(&self, case: &Case) -> Option<bool> {
-        let expected = case.event_id.as_ref()?;
-        (case.accept && self.accepted).then(|| *expected == self.event_id)
+        let said = case.event_id != ExpectedId::Unsaid;
+        let asked = said && case.accept && self.accepted;
+        asked.then(|| case.event_id.named() == self.event_id.as_ref())
     }
 }
 
@@ -64,8 +65,8 @@ pub(super) fn judge(case: &Case, measures: &mut Measures<'_>) -> Verdict {
                 accepted: true,
                 reason: None,
                 event_id: first
-                    .filter(|id| id.is_from_partner())
-                    .map(|id| id.into_string()),
+                    .filter(EventIdText::is_from_partner)
+                    .map(EventIdText::into_string),
             }
         }
         Err(error) => refused(error.to_string()),

@@ -79,7 +79,7 @@ impl Found {
         public_base: Option<&str>,
     ) -> Result<Self, CliError> {
         let bytes = read(file, REQUEST_BYTES_MAX)?;
-        let (target, mut raw) = parse(bytes).map_err(|source| CliError::NotWhatItShouldBe {
+        let (target, mut raw) = parse(&bytes).map_err(|source| CliError::NotWhatItShouldBe {
             path: file.to_owned(),
             what: "an HTTP request",
             source: Box::new(source),
@@ -136,8 +136,8 @@ impl Found {
 }
 
 /// Takes a request apart; its target beside it.
-fn parse(bytes: Bytes) -> Result<(String, RawRequest), NotARequest> {
-    let (end, gap) = end_of_head(&bytes).ok_or(NotARequest::NoEnd)?;
+fn parse(bytes: &Bytes) -> Result<(String, RawRequest), NotARequest> {
+    let (end, gap) = end_of_head(bytes).ok_or(NotARequest::NoEnd)?;
     let head = bytes.get(..end).unwrap_or_default();
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines();
@@ -246,7 +246,7 @@ mod tests {
 
     #[track_caller]
     fn check(file: &str, expected: Result<&str, &str>) {
-        let parsed = parse(Bytes::copy_from_slice(file.as_bytes()));
+        let parsed = parse(&Bytes::copy_from_slice(file.as_bytes()));
         let got = parsed.map(|(target, raw)| {
             let headers: Vec<_> = raw.headers.iter().map(|(name, _)| name.as_str()).collect();
             let body = String::from_utf8_lossy(&raw.body);

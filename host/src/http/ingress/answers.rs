@@ -44,12 +44,11 @@ impl Rejection {
         match self {
             Self::Method => IngressOutcome::Method,
             Self::NoEntrance => IngressOutcome::NoEntrance,
-            Self::Body(BodyError::TooLarge) => IngressOutcome::TooLarge,
+            Self::Body(BodyError::TooLarge) | Self::NotSplit(_) => IngressOutcome::TooLarge,
             Self::Body(BodyError::TooSlow) => IngressOutcome::TooSlow,
             Self::Body(BodyError::Broken) => IngressOutcome::Broken,
             Self::Body(BodyError::Crowded) => IngressOutcome::Crowded,
             Self::Refused | Self::Handshake(_) => IngressOutcome::Refused,
-            Self::NotSplit(_) => IngressOutcome::TooLarge,
             Self::NoKey(_) | Self::NotConfirmed => IngressOutcome::NoKey,
             Self::NotStored(_) => IngressOutcome::NotStored,
         }

@@ -147,9 +147,9 @@ impl Knock<'_> {
         {
             Ok(()) => Ok(Taken::Handshake(reply)),
             // Another one was quicker.
-            Err(ReceiveError::NotAwaited) => Err(self.refuse_handshake(409)),
+            Err(ReceiveError::Unawaited) => Err(self.refuse_handshake(409)),
             Err(ReceiveError::NotStored(reason)) => Err(Rejection::NotStored(reason)),
-            Err(ReceiveError::NotSealed) => Err(Rejection::NotStored(NotStored::Unreadable)),
+            Err(ReceiveError::Unsealed) => Err(Rejection::NotStored(NotStored::Unreadable)),
         }
     }
 

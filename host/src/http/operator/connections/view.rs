@@ -76,7 +76,7 @@ pub(super) fn connection(id: &ConnectionId, entry: &ConnectionEntry, known: &Kno
 pub(super) fn whole(id: &ConnectionId, entry: &ConnectionEntry, known: &Known) -> Value {
     let mut view = connection(id, entry, known);
     if let Some(members) = view.as_object_mut() {
-        let door = entry.entrance.as_ref().ok().map(|entrance| entrance.door());
+        let door = entry.entrance.as_ref().ok().map(Entrance::door);
         let scheme = door.as_ref().and_then(|door| door.scheme()).map(|scheme| {
             format!(
                 "{} in {}",
