@@ -342,6 +342,10 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables read better without &"
+    )]
     fn check(form: &KeyForm, text: &str, expected: Result<KeyKind, InvalidKey>) {
         let read = PublicKey::read(text.as_bytes(), form);
         let kind = read.map(|keys| keys.first().map(|key| key.kind).unwrap());
