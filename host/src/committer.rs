@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use tidegate_core::errors::chain;
 use tidegate_core::event::{Accepted, Event};
-use tidegate_core::ids::{ChangeSeq, TaskId};
+use tidegate_core::ids::{ChangeSeq, ConnectionId, TaskId};
 use tidegate_core::limits::{
     COMMIT_BATCH_BYTES_MAX, COMMIT_BATCH_MAX, COMMIT_QUEUE_MAX, COMPLETIONS_BYTES_MAX,
     COMPLETIONS_MAX,
 };
-use tidegate_core::ports::{Clock, Completion, Journal, NotStored};
+use tidegate_core::ports::{Clock, Completion, Journal, NotStored, PollWishes};
 use tidegate_core::sink::SinkAdvance;
 use tidegate_store::{Answer, Claims, Committer, Reader, Sealer, Submission};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -204,6 +204,22 @@ impl Journal for Holding<'_> {
 
     async fn advance(&self, advance: SinkAdvance) -> Result<(), NotStored> {
         self.journal.advance(advance).await
+    }
+}
+
+impl PollWishes for Holding<'_> {
+    async fn wish_poll(&self, connection: ConnectionId) -> Result<(), NotStored> {
+        self.journal.wish_poll(connection).await
+    }
+}
+
+impl PollWishes for JournalHandle {
+    async fn wish_poll(&self, connection: ConnectionId) -> Result<(), NotStored> {
+        self.gate.admits()?;
+        match self.submit(Submission::WishPoll(connection)).await? {
+            Answer::Refused(_) => Err(NotStored::Unreadable),
+            _ => Ok(()),
+        }
     }
 }
 

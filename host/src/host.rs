@@ -10,9 +10,11 @@ use tidegate_store::{Claims, Reader};
 use tokio::sync::watch;
 
 use crate::committer::JournalHandle;
+use crate::fetcher::Fetcher;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::reload::Reloads;
 use crate::replays::ReplayDesk;
 use crate::rules::CurrentRules;
@@ -42,6 +44,10 @@ pub(crate) struct Host {
     pub(crate) replays: Arc<ReplayDesk>,
     /// Whether the configuration file is what runs.
     pub(crate) reloads: Arc<Reloads>,
+    /// What ingress fetches while a request waits.
+    pub(crate) fetcher: Fetcher,
+    /// Secrets that partners hand over.
+    pub(crate) received: Arc<ReceivedDesk>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Who may use the operator API.

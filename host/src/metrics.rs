@@ -17,12 +17,11 @@ use tidegate_core::event::Accepted;
 use tidegate_core::failure::Failure;
 use tidegate_core::ids::{ConnectorName, SinkName};
 use tidegate_core::ports::{Completion, End};
-use tidegate_core::signature::Refusal;
 use tidegate_core::task::{Attempt, TaskKind};
-use tidegate_core::time::Timestamp;
 use tidegate_flow::ingest::Address;
 
-use crate::http::Refusals;
+use crate::differing::Differing;
+use crate::http::{Refusals, Refused};
 
 mod open;
 mod sample;
@@ -43,6 +42,10 @@ pub(crate) enum IngressOutcome {
     Refused,
     /// No such path.
     Unknown,
+    /// A handshake was answered.
+    Handshake,
+    /// What has to be fetched for it could not be had.
+    NoKey,
     /// A method that is not taken.
     Method,
     /// The body is over the limit.
@@ -66,6 +69,8 @@ impl IngressOutcome {
             Self::Duplicate => "duplicate",
             Self::Refused => "refused",
             Self::Unknown => "unknown",
+            Self::Handshake => "handshake",
+            Self::NoKey => "no-key",
             Self::Method => "method",
             Self::TooLarge => "too-large",
             Self::TooSlow => "too-slow",
@@ -82,6 +87,13 @@ struct OfConnector {
     connector: String,
     /// What became of it.
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfSecret {
+    connector: String,
+    /// Among the secrets of its connection, from 1.
+    position: u32,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -110,6 +122,7 @@ pub(crate) struct Metrics {
     request_seconds: Histogram,
     events: Family<OfConnector, Counter>,
     refused: Family<OfConnector, Counter>,
+    matches: Family<OfSecret, Counter>,
     commits: Counter,
     commit_submissions: Histogram,
     attempts: Family<OfConnector, Counter>,
@@ -129,6 +142,7 @@ pub(crate) struct Metrics {
     sinks: SinkMetrics,
     open: OpenMetrics,
     refusals: Refusals,
+    differing: Differing,
 }
 
 /// Every word of the gate, so that each has a series from the start.
@@ -144,6 +158,7 @@ impl Metrics {
             request_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             events: Family::default(),
             refused: Family::default(),
+            matches: Family::default(),
             commits: Counter::default(),
             commit_submissions: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             attempts: Family::default(),
@@ -164,6 +179,7 @@ impl Metrics {
             sinks: SinkMetrics::new(),
             open: OpenMetrics::default(),
             refusals: Refusals::default(),
+            differing: Differing::default(),
         };
         metrics.register();
         metrics
@@ -175,8 +191,9 @@ impl Metrics {
         let Self { registry: r, .. } = self;
         r.register("ingress_requests", "Requests at an ingress path by connector and answer", self.requests.clone());
         r.register_with_unit("ingress_request", "From the request's head to the answer of what was stored", Unit::Seconds, self.request_seconds.clone());
-        r.register("events", "Events handed in by connector, accepted or duplicate", self.events.clone());
+        r.register("events", "Events handed in by connector: accepted, duplicate, or a duplicate whose body differs from the first one's", self.events.clone());
         r.register("ingress_refusals", "Requests whose signature did not verify by connector and reason", self.refused.clone());
+        r.register("signature_matches", "Requests that verified, by connector and position of the secret that matched", self.matches.clone());
         r.register("commits", "Commits of the store", self.commits.clone());
         r.register("commit_submissions", "Submissions in one commit", self.commit_submissions.clone());
         r.register("map_attempts", "Attempts at mapping an event by connector and outcome", self.attempts.clone());
@@ -209,8 +226,14 @@ impl Metrics {
     pub(crate) fn stored(&self, connector: &ConnectorName, accepted: &[Accepted], took: Duration) {
         self.request_seconds.observe(took.as_secs_f64());
         let duplicates = accepted.iter().filter(|event| event.duplicate).count();
+        let differing = accepted.iter().filter(|event| event.body_differs).count();
         let fresh = accepted.len() - duplicates;
-        for (count, outcome) in [(fresh, "accepted"), (duplicates, "duplicate")] {
+        let counts = [
+            (fresh, "accepted"),
+            (duplicates - differing, "duplicate"),
+            (differing, "duplicate-differs"),
+        ];
+        for (count, outcome) in counts {
             if count > 0 {
                 self.events
                     .get_or_create(&of(Some(connector), outcome))
@@ -220,21 +243,48 @@ impl Metrics {
     }
 
     /// A request was refused. `address` is configured, and so bounds what is kept.
-    pub(crate) fn refused(&self, address: &Address, refusal: &Refusal, now: Timestamp) {
+    pub(crate) fn refused(&self, address: &Address, refused: Refused, alert_from: Option<u64>) {
         let connector = match address {
             Address::Connection(id) => &id.connector,
             Address::ByAccount { connector, .. } => connector,
         };
         self.refused
-            .get_or_create(&of(Some(connector), refusal.code()))
+            .get_or_create(&of(Some(connector), refused.reason.code))
             .inc();
-        if self.refusals.keep(address, refusal, now) {
+        let reason = refused.reason.message.clone();
+        if self.refusals.keep(address, refused, alert_from) {
             let path = match address {
                 Address::Connection(id) => id.to_string(),
                 Address::ByAccount { connector, .. } => connector.to_string(),
             };
-            tracing::warn!(%path, reason = %refusal, "a webhook was refused with 401; `tidegate verify --help` finds out why");
+            tracing::warn!(%path, %reason, "a webhook was refused with 401; `tidegate verify --help` finds out why");
         }
+    }
+
+    /// How often each connection's event ids came with another body.
+    pub(crate) const fn differing(&self) -> &Differing {
+        &self.differing
+    }
+
+    /// A handshake was refused. Anyone can ask for one, so it says nothing of deliveries.
+    pub(crate) fn refused_handshake(&self, address: &Address, refused: Refused) {
+        let connector = match address {
+            Address::Connection(id) => &id.connector,
+            Address::ByAccount { connector, .. } => connector,
+        };
+        self.refused
+            .get_or_create(&of(Some(connector), refused.reason.code))
+            .inc();
+        self.refusals.note(address, refused);
+    }
+
+    /// A request verified with the secret of that position.
+    pub(crate) fn matched(&self, connector: &ConnectorName, position: usize) {
+        let of_secret = OfSecret {
+            connector: connector.as_str().to_owned(),
+            position: position.try_into().unwrap_or(u32::MAX),
+        };
+        self.matches.get_or_create(&of_secret).inc();
     }
 
     /// The last refusals of each connection.

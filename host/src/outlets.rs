@@ -104,6 +104,11 @@ impl Outlets {
         })
     }
 
+    /// The way out itself, for what ingress fetches.
+    pub(crate) fn egress(&self) -> Arc<Egress> {
+        self.egress.clone()
+    }
+
     /// The way out of a sink.
     pub(crate) fn sink(&self, name: &SinkName, kind: &SinkKind) -> Result<AnyOutlet, OutletError> {
         match kind {

@@ -19,6 +19,7 @@ use crate::plugins::PluginDesk;
 use crate::signals::Listener;
 use crate::sinks::SinkDesk;
 use crate::system::SystemClock;
+use crate::waivers::WaiverLog;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,12 +76,14 @@ pub(crate) struct Desks {
     pub(crate) plugins: Arc<PluginDesk>,
     pub(crate) sinks: Arc<SinkDesk>,
     pub(crate) alerts: Arc<AlertDesk>,
+    pub(crate) waivers: Arc<WaiverLog>,
 }
 
 impl Desks {
     /// Has all of them take it over.
     pub(crate) async fn configure(&self, config: &Arc<Config>) {
         self.plugins.configure(config.clone()).await;
+        self.waivers.configure(config).await;
         self.alerts.configure(config);
         self.sinks.configure(config).await;
     }

@@ -5,37 +5,70 @@
 //! request or a mapping in flight keeps the table it began with.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tidegate_core::descriptor::{Acknowledge, Descriptor};
+use tidegate_core::descriptor::Descriptor;
 use tidegate_core::ids::{ConnectionId, ConnectorName, PluginDigest};
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::{ConnectionRules, MapRoute, Routes};
-use tidegate_core::signature::KeySet;
-use tidegate_flow::ingest::{Address, Door};
+use tidegate_core::signature::{Secret, Waiver};
+use tidegate_flow::ingest::Address;
 use tidegate_runtime::Plugin;
+use tidegate_store::ReceivedSecret;
 
 use crate::config::{Config, ConnectionConfig, Whose};
 use crate::versions::Versions;
 
+mod entrance;
+mod matches;
+
+pub(crate) use entrance::{Entrance, NoEntrance, SecretFacts};
+
 /// The table of the moment, for everyone.
 #[derive(Debug)]
-pub(crate) struct CurrentRules(ArcSwap<Rules>);
+pub(crate) struct CurrentRules {
+    table: ArcSwap<Rules>,
+    /// What partners handed over, for this table and the ones after it.
+    received: Mutex<Received>,
+}
+
+/// Secrets that partners handed over, by connection, oldest first.
+pub(crate) type Received = HashMap<ConnectionId, Vec<(ReceivedSecret, Secret)>>;
 
 impl CurrentRules {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self(ArcSwap::from_pointee(rules))
+        Self {
+            table: ArcSwap::from_pointee(rules),
+            received: Mutex::default(),
+        }
     }
 
     /// The table as it is now.
     pub(crate) fn load(&self) -> Arc<Rules> {
-        self.0.load_full()
+        self.table.load_full()
     }
 
     /// Puts a new table in its place.
     pub(crate) fn replace(&self, rules: Rules) {
-        self.0.store(Arc::new(rules));
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, secrets) in &*received {
+            rules.verify_with(id, secrets);
+        }
+        self.table.store(Arc::new(rules));
+    }
+
+    /// What a connection's partner has handed over is this from now on.
+    pub(crate) fn receive(&self, id: ConnectionId, secrets: Vec<(ReceivedSecret, Secret)>) {
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        self.table.load().verify_with(&id, &secrets);
+        received.insert(id, secrets);
+    }
+
+    /// What a connection's partner has handed over.
+    pub(crate) fn received(&self, id: &ConnectionId) -> Vec<(ReceivedSecret, Secret)> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.get(id).cloned().unwrap_or_default()
     }
 }
 
@@ -72,38 +105,10 @@ impl Seat {
     fn no_scheme(&self) -> String {
         match self {
             Self::Unavailable { reason } => reason.clone(),
-            Self::Empty => "set scheme, or a plugin that has one".into(),
+            Self::Empty => "set preset or scheme, or a plugin that has one".into(),
             Self::Serving(_) => "its plugin's descriptor has none".into(),
         }
     }
-}
-
-/// A way in: what to verify with, whose event it is, and how to answer.
-#[derive(Debug)]
-pub(crate) struct Entrance {
-    pub(crate) door: Door,
-    pub(crate) address: Address,
-    pub(crate) acknowledge: Option<Acknowledge>,
-}
-
-/// Why there is no way in at a configured path, for the operator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoEntrance {
-    /// Nothing says how requests are signed.
-    #[error("no scheme says how its requests are signed: {reason}")]
-    NoScheme {
-        /// Why not.
-        reason: String,
-    },
-    /// There is nothing to verify with.
-    #[error("it has no webhook secret: set secrets.webhook")]
-    NoSecret,
-    /// The scheme is not one that this version verifies.
-    #[error("its requests cannot be verified: {reason}")]
-    Unsupported {
-        /// What is missing.
-        reason: String,
-    },
 }
 
 /// One connector.
@@ -123,6 +128,8 @@ pub(crate) struct ConnectionEntry {
     pub(crate) rules: Arc<ConnectionRules>,
     /// How many webhook secrets it has.
     pub(crate) webhook_secrets: usize,
+    /// What lets its requests in without verification, in force or over.
+    pub(crate) waiver: Option<Waiver>,
 }
 
 /// The routing table.
@@ -173,6 +180,14 @@ impl Rules {
         }
     }
 
+    /// Has a connection's requests verified with what its partner handed over, too.
+    fn verify_with(&self, id: &ConnectionId, received: &[(ReceivedSecret, Secret)]) {
+        let entrance = self.connections.get(id).map(|entry| &entry.entrance);
+        if let Some(Ok(entrance)) = entrance {
+            entrance.verify_with(received);
+        }
+    }
+
     fn version(&self, connector: &ConnectorName, digest: PluginDigest) -> Result<Plugin, String> {
         let versions = self.versions.as_ref();
         let versions = versions.ok_or("no copies of plugins are kept")?;
@@ -204,7 +219,7 @@ fn connector_rules(config: &Config, name: &ConnectorName, seat: Seat) -> Connect
         connector: name.clone(),
         rule,
     };
-    let entrance = entrance(config, Whose::Connector(name), address, &seat);
+    let entrance = entrance::build(config, Whose::Connector(name), address, &seat);
     ConnectorRules { seat, entrance }
 }
 
@@ -216,41 +231,13 @@ fn connection_entry(
     let whose = Whose::Connection(&connection.id);
     let address = Address::Connection(connection.id.clone());
     ConnectionEntry {
-        entrance: entrance(config, whose, address, seat),
+        entrance: entrance::build(config, whose, address, seat),
         rules: connection.rules.clone(),
         webhook_secrets: config
             .secrets_of(whose)
             .map_or(0, |secrets| secrets.webhook.len()),
+        waiver: config.policy.waiver_of(&connection.id).cloned(),
     }
-}
-
-fn entrance(
-    config: &Config,
-    whose: Whose<'_>,
-    address: Address,
-    seat: &Seat,
-) -> Result<Entrance, NoEntrance> {
-    let unsupported = |reason| NoEntrance::Unsupported { reason };
-    let described = seat.descriptor().and_then(|descriptor| descriptor.scheme());
-    let scheme = config
-        .scheme_of(whose, described)
-        .map_err(|problems| unsupported(problems.to_string()))?
-        .ok_or_else(|| NoEntrance::NoScheme {
-            reason: seat.no_scheme(),
-        })?;
-    let secrets = config.secrets_of(whose).map(|secrets| &secrets.webhook);
-    let secrets = secrets
-        .filter(|secrets| !secrets.is_empty())
-        .ok_or(NoEntrance::NoSecret)?;
-    let keys = KeySet::prepare(&scheme, secrets.iter().cloned())
-        .map_err(|error| unsupported(error.to_string()))?;
-    Ok(Entrance {
-        door: Door::new(scheme, keys),
-        address,
-        acknowledge: seat
-            .descriptor()
-            .and_then(|descriptor| descriptor.acknowledge().cloned()),
-    })
 }
 
 impl Routes for Rules {

@@ -23,10 +23,11 @@ use crate::ending::Ended;
 use crate::host::Facts;
 use crate::outlets::{EgressSetupError, Outlets};
 use crate::reload::WatchedFile;
+use crate::secret_key::SecretKeyError;
 use crate::signals::EndSignals;
 use crate::system::SystemClock;
 use crate::tokens::{Tokens, TokensError};
-use crate::{ending, http, logging};
+use crate::{ending, http, logging, received};
 
 mod foundation;
 
@@ -49,6 +50,12 @@ pub(crate) enum ServeError {
     /// The store itself.
     #[error("could not recover the store")]
     Open(#[source] OpenError),
+    /// The key of received secrets.
+    #[error("could not prepare the key of received secrets")]
+    SecretKey(#[source] SecretKeyError),
+    /// Received secrets.
+    #[error("could not use the secrets that partners handed over")]
+    Received(#[source] received::OpenError),
     /// A listener.
     #[error("could not listen on {address} for {what}")]
     Listen {
@@ -138,6 +145,7 @@ async fn serve(config: Config, file: WatchedFile) -> Result<Ended, ServeError> {
     let mut servers = JoinSet::new();
     servers.spawn(http::serve_ingress(host.clone(), ingress, stopping.clone()));
     servers.spawn(http::serve_operator(host.clone(), operator, stopping));
+    crew.desks.waivers.configure(&config).await;
     crew.desks.alerts.configure(&config);
     crew.desks.sinks.configure(&config).await;
     let loops = foundation.start_loops(&crew, &config, file);

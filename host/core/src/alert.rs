@@ -16,6 +16,8 @@ pub enum AlertRule {
     BacklogAge,
     /// Webhooks whose signature did not verify.
     SignatureFailures,
+    /// Webhooks whose event id was known with another body.
+    DuplicateDiffers,
     /// A connection whose outgoing work rests.
     ConnectionPaused,
     /// A sink that keeps failing, is paused, or whose next change cannot be read.
@@ -28,10 +30,11 @@ pub enum AlertRule {
 
 impl AlertRule {
     /// Every rule, for configuration and codecs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DeadLetters,
         Self::BacklogAge,
         Self::SignatureFailures,
+        Self::DuplicateDiffers,
         Self::ConnectionPaused,
         Self::SinkPaused,
         Self::StoreReadOnly,
@@ -44,6 +47,7 @@ impl AlertRule {
             Self::DeadLetters => "dead-letters",
             Self::BacklogAge => "backlog-age",
             Self::SignatureFailures => "signature-failures",
+            Self::DuplicateDiffers => "duplicate-differs",
             Self::ConnectionPaused => "connection-paused",
             Self::SinkPaused => "sink-paused",
             Self::StoreReadOnly => "store-read-only",

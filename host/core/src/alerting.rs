@@ -22,8 +22,8 @@ use crate::policy::AlertPolicy;
 use crate::time::Timestamp;
 
 pub use observed::{
-    Backlog, DeadLetters, Finding, Observed, PausedConnection, SignatureFailures, SinkTrouble,
-    UnreadableSink,
+    Backlog, DeadLetters, DifferingDuplicates, Finding, Observed, PausedConnection,
+    SignatureFailures, SinkTrouble, UnreadableSink,
 };
 
 /// A channel and what it is told about.

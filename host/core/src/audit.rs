@@ -36,11 +36,17 @@ pub enum AuditAction {
     ResumeConnection,
     /// Consented to what a plugin asks for.
     Consent,
+    /// Let a connection await its partner's secret for a while.
+    AwaitSecret,
+    /// A partner handed its secret over while the connection awaited it.
+    ReceiveSecret,
+    /// A waiver lets a connection's requests in without verification.
+    Waiver,
 }
 
 impl AuditAction {
     /// Every action, for codecs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Replay,
         Self::Discard,
         Self::PauseSink,
@@ -48,6 +54,9 @@ impl AuditAction {
         Self::PauseConnection,
         Self::ResumeConnection,
         Self::Consent,
+        Self::AwaitSecret,
+        Self::ReceiveSecret,
+        Self::Waiver,
     ];
 
     /// A stable word for the API and the disk.
@@ -60,6 +69,9 @@ impl AuditAction {
             Self::PauseConnection => "pause-connection",
             Self::ResumeConnection => "resume-connection",
             Self::Consent => "consent",
+            Self::AwaitSecret => "await-secret",
+            Self::ReceiveSecret => "receive-secret",
+            Self::Waiver => "waiver",
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct Accepted {
     pub id: EventId,
     /// Whether the event key was known already.
     pub duplicate: bool,
+    /// Whether it was known with another body: the first one stands, and either the partner
+    /// reuses ids or the event-id rule names less than one fact.
+    pub body_differs: bool,
 }
 
 /// Where an event stands.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::ids::ConnectionId;
 use crate::retry::RetryPolicy;
+use crate::signature::Waiver;
 
 /// What every connector follows.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -15,6 +17,17 @@ pub struct Policy {
     pub retention: RetentionPolicy,
     /// When a person is told.
     pub alerts: AlertPolicy,
+    /// Connections whose requests are let in without verification.
+    pub waivers: Vec<Waiver>,
+}
+
+impl Policy {
+    /// The waiver of a connection, in force or over.
+    pub fn waiver_of(&self, connection: &ConnectionId) -> Option<&Waiver> {
+        self.waivers
+            .iter()
+            .find(|waiver| waiver.connection == *connection)
+    }
 }
 
 /// How long an event key is remembered.

@@ -87,6 +87,16 @@ pub trait Journal: Send + Sync {
     fn advance(&self, advance: SinkAdvance) -> impl Future<Output = Result<(), NotStored>> + Send;
 }
 
+/// The way into the store for thin pings.
+pub trait PollWishes: Send + Sync {
+    /// Makes the wish to poll a connection durable, unless one waits already. Resolves once
+    /// it is.
+    fn wish_poll(
+        &self,
+        connection: ConnectionId,
+    ) -> impl Future<Output = Result<(), NotStored>> + Send;
+}
+
 /// A sink's way out: the receiver, behind whatever protocol.
 pub trait Outlet: Send + Sync {
     /// How much it takes at once.

@@ -1,33 +1,120 @@
-//! Takes one webhook request in: verify → event key → durable.
+//! Takes one webhook request in: handshakes, verify → event keys → durable.
 //!
 //! Not a byte of the body is looked at before the signature over it verified, and
-//! nothing is answered before the store has it. A refusal leaves nothing behind.
+//! nothing is answered before the store has it. A refusal leaves nothing behind. What a
+//! handshake comes to is handed back undone: whoever calls stores, fetches and answers.
 
 use tidegate_core::descriptor::AccountRule;
 use tidegate_core::event::{Accepted, Event};
 use tidegate_core::ids::{AccountName, ConnectionId, ConnectorName};
-use tidegate_core::ports::{Journal, NotStored};
+use tidegate_core::ports::{Journal, NotStored, PollWishes};
 use tidegate_core::signature::{
-    KeySet, RawRequest, Refusal, Scheme, VerifiedRequest, event_id, verify,
+    EventIdRule, EventPart, FetchedKey, Handshake, HandshakeState, KeySet, KeySource, Outcome,
+    RawRequest, Refusal, RequestParts, Scheme, SplitError, VerifiedRequest, Waiver, event_id,
+    events_of, verify,
 };
 use tidegate_core::time::Timestamp;
 
-/// What opens a path: how its requests are signed, and with which keys.
+/// What opens a path.
 #[derive(Debug)]
-pub struct Door {
-    scheme: Scheme,
-    keys: KeySet,
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every door is of the large kind, and there is one a path"
+)]
+pub enum Door {
+    /// A proof: how requests are signed, with which keys, and what is answered to handshakes.
+    Signed {
+        /// How they are signed.
+        scheme: Scheme,
+        /// With what.
+        keys: KeySet,
+        /// The handshakes that are answered, and no others.
+        handshakes: Vec<Handshake>,
+    },
+    /// A waiver of the policy: no proof, for a while.
+    Waived {
+        /// The waiver.
+        waiver: Waiver,
+        /// Where the partner's id of an event is.
+        event_id: EventIdRule,
+    },
 }
 
 impl Door {
-    /// A door with its keys.
-    pub const fn new(scheme: Scheme, keys: KeySet) -> Self {
-        Self { scheme, keys }
+    /// How its requests are signed; none where a waiver does without.
+    pub const fn scheme(&self) -> Option<&Scheme> {
+        match self {
+            Self::Signed { scheme, .. } => Some(scheme),
+            Self::Waived { .. } => None,
+        }
     }
 
-    /// How its requests are signed.
-    pub const fn scheme(&self) -> &Scheme {
-        &self.scheme
+    /// The handshakes that are answered at it.
+    pub fn handshakes(&self) -> &[Handshake] {
+        match self {
+            Self::Signed { handshakes, .. } => handshakes,
+            Self::Waived { .. } => &[],
+        }
+    }
+
+    /// What a request comes to before its signature is looked at; none where that decides.
+    /// Only POST and PUT carry events.
+    pub fn unsigned(
+        &self,
+        raw: &RawRequest,
+        state: &HandshakeState,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        match self {
+            Self::Signed {
+                keys, handshakes, ..
+            } => Handshake::before(handshakes, raw, state, keys, now),
+            Self::Waived { .. } => {
+                let carries_event = matches!(&*raw.method, "POST" | "PUT");
+                (!carries_event).then_some(Outcome::Refuse { status: 405 })
+            }
+        }
+    }
+
+    /// The key that has to be fetched before a request can be verified, where one has.
+    pub fn wanted_key(&self, raw: &RawRequest) -> Result<Option<KeySource>, Refusal> {
+        match self {
+            Self::Signed { scheme, keys, .. } => keys.wanted_key(scheme, raw),
+            Self::Waived { .. } => Ok(None),
+        }
+    }
+
+    fn open(
+        &self,
+        raw: RawRequest,
+        fetched: Option<&FetchedKey>,
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Refusal> {
+        match self {
+            Self::Signed { scheme, keys, .. } => verify(raw, scheme, keys, fetched, now),
+            Self::Waived { waiver, .. } => waiver.admit(raw, now),
+        }
+    }
+
+    fn signed(&self, verified: &VerifiedRequest, now: Timestamp) -> Option<Outcome> {
+        match self {
+            Self::Signed {
+                scheme,
+                keys,
+                handshakes,
+            } => Handshake::after(handshakes, verified, scheme, keys, now),
+            Self::Waived { .. } => None,
+        }
+    }
+
+    fn parts(&self, verified: &VerifiedRequest) -> Result<Vec<EventPart>, SplitError> {
+        match self {
+            Self::Signed { scheme, .. } => events_of(verified, scheme),
+            Self::Waived { event_id: rule, .. } => Ok(vec![EventPart {
+                id: event_id(verified, rule),
+                body: verified.body().clone(),
+            }]),
+        }
     }
 }
 
@@ -45,49 +132,106 @@ pub enum Address {
     },
 }
 
+/// A request that was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingested {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// The position of the secret that it was verified with, from 1; none where it was a
+    /// fetched key, or nothing.
+    pub matched: Option<usize>,
+    /// What it was.
+    pub was: Was,
+}
+
+/// What a request was that was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// Events, durable now: one answer each. None where it reports nothing.
+    Events(Vec<Accepted>),
+    /// A thin ping: that its connection is to be polled is durable now.
+    Ping,
+    /// A handshake that its signature guards; nothing of it is done yet.
+    Handshake(Outcome),
+}
+
 /// Why a request was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// Its signature did not verify.
     #[error("the request was refused")]
     Refused(#[source] Refusal),
+    /// It verified, and holds more events than are taken at once.
+    #[error("the request could not be taken apart")]
+    NotSplit(#[source] SplitError),
     /// It could not be made durable.
     #[error("the event could not be stored")]
     NotStored(#[source] NotStored),
 }
 
-/// Verifies one request and makes its event durable. `now` is when it had arrived whole.
-pub async fn ingest<J: Journal>(
+/// Verifies one request, with the key that was fetched for it where one was wanted, and makes
+/// its events durable, all or none. `now` is when it had arrived whole.
+pub async fn ingest<J: Journal + PollWishes>(
     raw: RawRequest,
     door: &Door,
+    fetched: Option<&FetchedKey>,
     address: &Address,
     journal: &J,
     now: Timestamp,
-) -> Result<Vec<Accepted>, IngestError> {
-    let verified = verify(raw, &door.scheme, &door.keys, None, now).map_err(IngestError::Refused)?;
-    let event = event(verified, &door.scheme, address);
-    journal
-        .accept(vec![event])
-        .await
-        .map_err(IngestError::NotStored)
+) -> Result<Ingested, IngestError> {
+    let verified = door.open(raw, fetched, now).map_err(IngestError::Refused)?;
+    let connection = connection(&verified, address);
+    let matched = verified.matched();
+    let was = match door.signed(&verified, now) {
+        Some(Outcome::PollWish) => {
+            let wished = journal.wish_poll(connection.clone()).await;
+            wished.map_err(IngestError::NotStored)?;
+            Was::Ping
+        }
+        Some(outcome) => Was::Handshake(outcome),
+        None => {
+            let parts = door.parts(&verified).map_err(IngestError::NotSplit)?;
+            let events = events(verified, parts, &connection);
+            let accepted = if events.is_empty() {
+                Vec::new()
+            } else {
+                let accepted = journal.accept(events).await;
+                accepted.map_err(IngestError::NotStored)?
+            };
+            Was::Events(accepted)
+        }
+    };
+    Ok(Ingested {
+        connection,
+        matched,
+        was,
+    })
 }
 
-fn event(verified: VerifiedRequest, scheme: &Scheme, address: &Address) -> Event {
-    let partner_id = event_id(&verified, scheme.event_id()).into_string();
-    let connection = connection(&verified, address);
+/// The events of a request. What they share is copied for all but the last.
+fn events(
+    verified: VerifiedRequest,
+    parts: Vec<EventPart>,
+    connection: &ConnectionId,
+) -> Vec<Event> {
     let (received, body_authenticated) = (verified.received(), verified.body_authenticated());
-    let parts = verified.into_parts();
-    Event {
-        connection,
-        partner_id,
+    let head = verified.into_parts();
+    let event = |part: EventPart, head: RequestParts| Event {
+        connection: connection.clone(),
+        partner_id: part.id.into_string(),
         received,
-        method: parts.method,
-        path: parts.path,
-        query: parts.query,
-        headers: parts.headers,
-        body: parts.body,
+        method: head.method,
+        path: head.path,
+        query: head.query,
+        headers: head.headers,
+        body: part.body,
         body_authenticated,
-    }
+    };
+    let mut parts = parts.into_iter();
+    let last = parts.next_back();
+    let mut events: Vec<Event> = parts.map(|part| event(part, head.clone())).collect();
+    events.extend(last.map(|part| event(part, head)));
+    events
 }
 
 fn connection(verified: &VerifiedRequest, address: &Address) -> ConnectionId {
@@ -126,6 +270,7 @@ mod tests {
     #[derive(Default)]
     struct Shelf {
         events: Mutex<Vec<Event>>,
+        wishes: Mutex<Vec<ConnectionId>>,
         refusal: Option<NotStored>,
     }
 
@@ -138,6 +283,7 @@ mod tests {
             Ok(vec![Accepted {
                 id: EventId::new(1),
                 duplicate: false,
+                body_differs: false,
             }])
         }
 
@@ -147,6 +293,13 @@ mod tests {
 
         async fn advance(&self, _: SinkAdvance) -> Result<(), NotStored> {
             Err(NotStored::ShuttingDown)
+        }
+    }
+
+    impl PollWishes for Shelf {
+        async fn wish_poll(&self, connection: ConnectionId) -> Result<(), NotStored> {
+            self.wishes.lock().unwrap().push(connection);
+            Ok(())
         }
     }
 
@@ -170,7 +323,11 @@ mod tests {
         let scheme = descriptor().scheme().unwrap().clone();
         let secret = Secret::new(b"open sesame".to_vec()).unwrap();
         let keys = KeySet::prepare(&scheme, [secret]).unwrap();
-        Door::new(scheme, keys)
+        Door::Signed {
+            scheme,
+            keys,
+            handshakes: descriptor().handshakes().to_vec(),
+        }
     }
 
     fn request(token: &str, body: &'static str) -> RawRequest {
@@ -199,7 +356,7 @@ mod tests {
         let now = Timestamp::from_secs(100);
         let door = door();
         let mut context = Context::from_waker(Waker::noop());
-        let future = ingest(raw, &door, address, shelf, now);
+        let future = ingest(raw, &door, None, address, shelf, now);
         let Poll::Ready(answer) = pin!(future).poll(&mut context) else {
             panic!("the flow waited for something")
         };
@@ -210,6 +367,7 @@ mod tests {
             ),
             Err(IngestError::Refused(refusal)) => format!("refused: {}", refusal.code()),
             Err(IngestError::NotStored(error)) => format!("not stored: {error}"),
+            Err(IngestError::NotSplit(error)) => format!("not split: {error}"),
         };
         assert_eq!(got, expect);
         assert!(

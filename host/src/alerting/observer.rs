@@ -179,6 +179,7 @@ impl Observer for HostObserver {
             backlog,
             unreadable,
             refusals: self.metrics.refusals().in_a_row(),
+            differing: self.metrics.differing().all(),
             paused: paused
                 .map(|paused| PausedConnection {
                     connection: paused.connection,

@@ -230,12 +230,18 @@ async fn refused_signatures_and_low_disk_are_observed() {
     use tidegate_core::signature::Refusal;
     use tidegate_flow::ingest::Address;
 
+    use crate::http::Refused;
+
     let bed = Bed::new();
     let desk = bed.alerts();
     let address = Address::Connection("tide/acme".parse().unwrap());
     for _ in 0..3 {
-        bed.metrics
-            .refused(&address, &Refusal::NoKeys, SystemClock.now());
+        let refused = Refused {
+            at: SystemClock.now(),
+            reason: (&Refusal::NoKeys).into(),
+            seen: None,
+        };
+        bed.metrics.refused(&address, refused, None);
     }
     bed.gate.disk(Some(7));
     let observed = desk.observer.observe().unwrap();

@@ -2,6 +2,8 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use tidegate_core::signature::Waiver;
+use tidegate_core::time::Timestamp;
 
 use super::Exit;
 use super::error::CliError;
@@ -28,6 +30,7 @@ pub(crate) struct CheckArgs {
 pub(super) fn run(
     args: &CheckArgs,
     source: &ConfigSource,
+    now: Timestamp,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     if args.print_default {
@@ -36,8 +39,14 @@ pub(super) fn run(
     }
     match source.load() {
         Ok(config) => {
-            write_good(source, &config, output)?;
-            Ok(Exit::Done)
+            let over = over(&config, now);
+            if over.is_empty() {
+                write_good(source, &config, output)?;
+                Ok(Exit::Done)
+            } else {
+                write_bad(source, &over, 0, output)?;
+                Ok(Exit::No)
+            }
         }
         Err(LoadError::Problems(problems)) => {
             write_bad(source, problems.as_slice(), problems.unlisted(), output)?;
@@ -45,6 +54,30 @@ pub(super) fn run(
         }
         Err(error @ LoadError::Read { .. }) => Err(error.into()),
     }
+}
+
+/// Waivers whose time is over: a host goes on, and refuses what they let in.
+fn over(config: &Config, now: Timestamp) -> Vec<Problem> {
+    let waivers = config.policy.waivers.iter().enumerate();
+    let over = waivers.filter(|(_, waiver)| !waiver.holds_at(now));
+    let told = over.filter_map(|(index, waiver)| {
+        let Waiver {
+            connection,
+            reason,
+            until,
+        } = waiver;
+        let key = format!("policy.waivers[{index}]");
+        let text = format!(
+            "{key}: the waiver of {connection} was over on {until} ({reason}), and nothing of it is let in: have its requests verified, or agree on another date"
+        );
+        // Each waiver has a warning, which knows where it stands.
+        let placed = config.warnings.iter().find(|warning| warning.key == key)?;
+        Some(Problem {
+            text,
+            ..placed.clone()
+        })
+    });
+    told.collect()
 }
 
 fn write_good(source: &ConfigSource, config: &Config, output: &mut Output) -> Result<(), CliError> {

@@ -1,17 +1,18 @@
 //! With what `tidegate verify` verifies: the scheme and the secrets, from files or from
 //! the configuration.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 use tidegate_core::descriptor::Descriptor;
 use tidegate_core::ids::ConnectionId;
-use tidegate_core::signature::{Scheme, Secret};
+use tidegate_core::signature::{Preset, Scheme, SchemeConfig, Secret};
 
-use super::World;
 use super::error::CliError;
 use super::query::Query;
 use super::verify::VerifyArgs;
+use super::{World, presets};
 use crate::config::{
     Config, ConfigSource, SecretRef, Whose, process_environment, read_bounded, resolve,
 };
@@ -25,13 +26,19 @@ pub(super) struct Measure {
     pub(super) scheme: Scheme,
     /// With what.
     pub(super) secrets: Vec<Secret>,
+    /// The values of `{config:NAME}` in the scheme.
+    pub(super) config: SchemeConfig,
+    /// How partners see the listener, if that is configured.
+    pub(super) public_base: Option<String>,
     /// Where the connection's webhooks arrive, if that is configured.
     pub(super) public_url: Option<String>,
 }
 
-/// Finds it: from what the command line names, or from a connection of the configuration.
+/// Finds it: from what the command line names, or from a connection of the configuration; its
+/// own, or the `recorded` one.
 pub(super) fn measure(
     args: &VerifyArgs,
+    recorded: Option<&ConnectionId>,
     source: &ConfigSource,
     world: &dyn World,
 ) -> Result<Measure, CliError> {
@@ -41,19 +48,26 @@ pub(super) fn measure(
     for reference in from_env.chain(from_file) {
         secrets.push(resolve(&reference, &process_environment).map_err(CliError::Secret)?);
     }
-    let named = args
-        .scheme
-        .as_deref()
-        .map(|file| scheme_of(file, world))
-        .transpose()?;
-    let Some(id) = &args.connection else {
-        // The command line asks for one of the two.
+    let values = args.values.iter().map(|value| value_of(value));
+    let values: BTreeMap<String, String> = values.collect::<Result<_, _>>()?;
+    let named = match (&args.preset, args.scheme.as_deref()) {
+        (Some(name), _) => {
+            let preset = Preset::find(name).ok_or_else(|| presets::not_known(name))?;
+            Some(preset.scheme().clone())
+        }
+        (None, Some(file)) => Some(scheme_of(file, world)?),
+        (None, None) => None,
+    };
+    let Some(id) = args.connection.as_ref().or(recorded) else {
+        // The command line asks for one of them.
         let scheme = named.ok_or_else(|| CliError::NotConfigured {
-            what: "name a scheme".into(),
+            what: "name a scheme or a preset".into(),
         })?;
         return Ok(Measure {
             scheme,
             secrets,
+            config: values.into(),
+            public_base: None,
             public_url: None,
         });
     };
@@ -68,15 +82,31 @@ pub(super) fn measure(
             .map(|secrets| &secrets.webhook);
         secrets = webhook.into_iter().flatten().cloned().collect();
     }
-    let public_url = config.ingress.public_url.map(|base| {
+    let configured = config.scheme_config_of(Whose::Connection(id));
+    let own = configured
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let public_base = config.ingress.public_url;
+    let public_url = public_base.as_ref().map(|base| {
         let path = Query::path(&["in", id.connector.as_str(), id.account.as_str()]);
         format!("{base}{}", path.as_str())
     });
     Ok(Measure {
         scheme,
         secrets,
+        config: own.chain(values).collect(),
+        public_base,
         public_url,
     })
+}
+
+fn value_of(value: &str) -> Result<(String, String), CliError> {
+    let (name, text) = value
+        .split_once('=')
+        .ok_or_else(|| CliError::NotConfigured {
+            what: format!("{value:?} is not written as NAME=VALUE"),
+        })?;
+    Ok((name.to_owned(), text.to_owned()))
 }
 
 /// The scheme that ingress applies: the connection's, its connector's, the descriptor's.
@@ -100,7 +130,7 @@ fn configured_scheme(
         .as_deref()
         .map(|plugin| scheme_of(plugin, world));
     // A plugin that is not built yet matters only where nothing else says how.
-    let own = connection.scheme.is_some() || connector.scheme.is_some();
+    let own = connection.signing.preset.is_some() || connector.signing.preset.is_some();
     let described = match described {
         Some(Err(_)) if own => None,
         Some(described) => Some(described?),
@@ -144,10 +174,12 @@ fn scheme_of(file: &Path, world: &dyn World) -> Result<Scheme, CliError> {
     })?;
     let document: Value =
         serde_json::from_slice(&bytes).map_err(|source| not(file, "JSON", source))?;
-    if document.get("scheme").is_some() {
+    if document.get("descriptor").is_some() {
         return descriptor(&bytes);
     }
-    Scheme::parse(&document).map_err(|source| not(file, "a signature scheme", source))
+    Preset::parse("own", &document)
+        .map(|preset| preset.scheme().clone())
+        .map_err(|source| not(file, "a signature scheme or a preset", source))
 }
 
 fn not(

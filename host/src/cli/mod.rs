@@ -21,6 +21,7 @@ mod events;
 mod follow;
 mod measure;
 mod output;
+mod presets;
 mod problem;
 mod progress;
 mod query;
@@ -32,6 +33,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod verify;
 mod view;
 
@@ -181,6 +183,7 @@ pub(crate) enum ClientCommand {
     Sinks(sinks::SinksArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
+    Presets(presets::PresetsArgs),
     Verify(verify::VerifyArgs),
     Check(check::CheckArgs),
 }
@@ -229,8 +232,9 @@ fn carry_out(
 ) -> Result<Exit, CliError> {
     let now = world.now();
     match command {
-        ClientCommand::Check(args) => check::run(&args, &global.config(), output),
-        ClientCommand::Verify(args) => verify::run(&args, &global.config(), world, output),
+        ClientCommand::Check(args) => check::run(&args, &global.config(), now, output),
+        ClientCommand::Presets(args) => presets::run(&args, output),
+        ClientCommand::Verify(args) => verify::run(&args, global, world, output),
         ClientCommand::Status(args) => status::run(&args, &global.api()?, now, output),
         ClientCommand::Connectors(args) => connectors::run(&args, &global.api()?, output),
         ClientCommand::Connections(args) => connections::run(&args, &global.api()?, now, output),

@@ -4,24 +4,25 @@
 //! come from the environment, files or the configuration, never from the command line,
 //! where other users of the machine see them.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bytes::Bytes;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use tidegate_core::ids::ConnectionId;
-use tidegate_core::limits::INGRESS_BODIES_BYTES_MAX;
 use tidegate_core::signature::{
-    self, Explanation, HeaderName, KeySet, RawRequest, explain, verify,
+    self, Explanation, KeySet, RawRequest, Secret, events_of, explain, verify,
 };
 use tidegate_core::time::Timestamp;
 
 use super::error::CliError;
 use super::measure::measure;
 use super::output::{Output, Tone, plain_lines};
-use super::{Exit, World};
-use crate::config::{ConfigSource, read_bounded};
+use super::vectors::{self, By};
+use super::{Exit, GlobalArgs, World};
+
+mod request;
+
+use request::Found;
 
 /// Say why a request's signature does or does not verify
 ///
@@ -32,14 +33,17 @@ use crate::config::{ConfigSource, read_bounded};
 ///
 /// Exits with 0 where the request verifies, with 1 where it does not.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("measure").required(true).multiple(true).args(["connection", "scheme"])))]
+#[command(group(ArgGroup::new("measure").required(true).multiple(true).args(["connection", "scheme", "preset", "event", "vectors"])))]
 #[command(after_help = "Examples:\n  \
     tidegate verify --connection github/acme --body request.json \\\n      \
     --header 'X-Hub-Signature-256: sha256=…'\n  \
     tidegate verify --scheme plugins/github.wasm --secret-env GITHUB_WEBHOOK_SECRET \\\n      \
     --header 'X-Hub-Signature-256: sha256=…' --body - < request.json\n  \
     tidegate verify --scheme scheme.json --secret-file key.txt --at 2026-01-31T08:00:00Z \\\n      \
-    --header 'X-Signature: …' --url https://hooks.example.com/in/acme/one --body request.json\n\n\
+    --header 'X-Signature: …' --url https://hooks.example.com/in/acme/one --body request.json\n  \
+    tidegate verify --preset stripe --secret-env STRIPE_SECRET --request request.http\n  \
+    tidegate verify --event evt_0000000000000001\n  \
+    tidegate verify --vectors signatures.json --by preset\n\n\
     Give the body as the exact bytes that arrived: one that was parsed and written again\n\
     has another signature.")]
 pub(crate) struct VerifyArgs {
@@ -49,6 +53,35 @@ pub(crate) struct VerifyArgs {
     /// Use this scheme: a JSON file with a scheme or a descriptor, or a plugin (.wasm)
     #[arg(long, value_name = "FILE")]
     pub(super) scheme: Option<PathBuf>,
+    /// Use the scheme of this preset, as `tidegate presets` lists them
+    #[arg(long, value_name = "NAME", conflicts_with = "scheme")]
+    pub(super) preset: Option<String>,
+    /// A value that the scheme asks for, once for each
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(super) values: Vec<String>,
+    /// The file with the whole request as it came over the wire, or - for standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["headers", "body", "method", "event"]
+    )]
+    request: Option<PathBuf>,
+    /// Take the request from this event of the running host, and its connection
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["headers", "body", "method"])]
+    event: Option<String>,
+    /// Judge every request of this file of test vectors instead
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "connection", "scheme", "preset", "headers", "body", "method", "url", "at",
+            "secret_env", "secret_file", "request", "event", "values",
+        ]
+    )]
+    vectors: Option<PathBuf>,
+    /// Judge test vectors by the presets of this program, or by the file's own descriptions
+    #[arg(long, value_enum, requires = "vectors", default_value_t = By::Description)]
+    by: By,
     /// A header of the request, once for each; as it arrived
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -73,28 +106,73 @@ pub(crate) struct VerifyArgs {
     at: Option<Timestamp>,
 }
 
+/// What there is to say of a request.
+struct Seen {
+    explanation: Explanation,
+    /// Up to when each secret is believed.
+    until: Vec<Option<Timestamp>>,
+    /// Headers that are there more than once.
+    twice: Vec<String>,
+    /// Of the events in it, where it verifies.
+    event_ids: Vec<String>,
+}
+
 pub(super) fn run(
     args: &VerifyArgs,
-    source: &ConfigSource,
+    global: &GlobalArgs,
     world: &dyn World,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let measure = measure(args, source, world)?;
+    if let Some(file) = &args.vectors {
+        return vectors::run(file, args.by, output);
+    }
+    let source = &global.config();
+    let recorded = match &args.event {
+        Some(id) => {
+            let base = source.load()?.ingress.public_url;
+            Some(Found::of_event(id, args, &global.api()?, base.as_deref())?)
+        }
+        None => None,
+    };
+    let connection = recorded
+        .as_ref()
+        .and_then(|found| found.connection.as_ref());
+    let measure = measure(args, connection, source, world)?;
     measure
         .scheme
         .check_supported()
         .map_err(CliError::Unsupported)?;
-    let keys = KeySet::prepare(&measure.scheme, measure.secrets).map_err(CliError::Keys)?;
-    let raw = request(args, measure.public_url.as_deref())?;
-    let at = args.at.unwrap_or_else(|| world.now());
-    let explanation = explain(&raw, &measure.scheme, &keys, None, at);
-    let event_id = verify(raw, &measure.scheme, &keys, None, at)
+    let facts: Vec<Option<Timestamp>> = measure.secrets.iter().map(Secret::not_after).collect();
+    let keys = KeySet::prepare_with(&measure.scheme, measure.secrets, &measure.config)
+        .map_err(CliError::Keys)?;
+    let found = match (recorded, &args.request) {
+        (Some(found), _) => found,
+        (None, Some(file)) => Found::of_file(file, args, measure.public_base.as_deref())?,
+        (None, None) => Found::of_options(args, measure.public_url.as_deref())?,
+    };
+    let at = args.at.or(found.at).unwrap_or_else(|| world.now());
+    let explanation = explain(&found.raw, &measure.scheme, &keys, None, at);
+    let twice = doubled(&found.raw);
+    let ids = verify(found.raw, &measure.scheme, &keys, None, at)
         .ok()
-        .map(|verified| signature::event_id(&verified, measure.scheme.event_id()).into_string());
+        .and_then(|verified| events_of(&verified, &measure.scheme).ok())
+        .map(|parts| {
+            parts
+                .into_iter()
+                .map(|part| part.id.into_string())
+                .collect()
+        });
+    let seen = Seen {
+        explanation,
+        until: facts,
+        twice,
+        event_ids: ids.unwrap_or_default(),
+    };
+    let explanation = &seen.explanation;
     if output.json() {
-        output.line(to_json(&explanation, event_id.as_deref()))?;
+        output.line(to_json(&seen))?;
     } else {
-        write(&explanation, event_id.as_deref(), output)?;
+        write(&seen, output)?;
     }
     Ok(if explanation.verdict.is_ok() {
         Exit::Done
@@ -103,44 +181,8 @@ pub(super) fn run(
     })
 }
 
-fn request(args: &VerifyArgs, public_url: Option<&str>) -> Result<RawRequest, CliError> {
-    let headers = args
-        .headers
-        .iter()
-        .map(|header| header_of(header))
-        .collect::<Result<_, _>>()?;
-    let url = args.url.as_deref().or(public_url);
-    let (path, query) = url.map(path_and_query).unwrap_or_default();
-    Ok(RawRequest {
-        method: args.method.to_ascii_uppercase(),
-        url: url.map(str::to_owned),
-        path,
-        query,
-        headers,
-        body: args
-            .body
-            .as_deref()
-            .map(body)
-            .transpose()?
-            .unwrap_or_default(),
-    })
-}
-
-fn header_of(header: &str) -> Result<(String, Bytes), CliError> {
-    let (name, value) = header.split_once(':').unwrap_or((header, ""));
-    // The value may be a credential; an error shows the name alone.
-    let name = HeaderName::parse(name.trim()).map_err(|source| CliError::Header {
-        header: name.to_owned(),
-        source,
-    })?;
-    Ok((
-        name.as_str().to_owned(),
-        Bytes::copy_from_slice(value.trim().as_bytes()),
-    ))
-}
-
 /// The segments after `/in/{connector}/{account}`, and the query.
-fn path_and_query(url: &str) -> (Vec<String>, String) {
+pub(super) fn path_and_query(url: &str) -> (Vec<String>, String) {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let path = address.split_once("/in/").map_or("", |(_, path)| path);
     let further = path
@@ -150,29 +192,19 @@ fn path_and_query(url: &str) -> (Vec<String>, String) {
     (further.map(str::to_owned).collect(), query.to_owned())
 }
 
-fn body(file: &Path) -> Result<Bytes, CliError> {
-    let bytes_max = INGRESS_BODIES_BYTES_MAX as u64;
-    let read = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .lock()
-            .take(bytes_max)
-            .read_to_end(&mut bytes)
-            .map(|_| bytes)
-    } else {
-        read_bounded(file, bytes_max)
-    };
-    read.map(Bytes::from).map_err(|source| CliError::Read {
-        path: file.to_owned(),
-        source,
-    })
+/// Headers that are there more than once: a proxy may have added one.
+fn doubled(raw: &RawRequest) -> Vec<String> {
+    let mut names: Vec<&str> = raw.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let twice = names.chunk_by(|one, other| one == other);
+    let twice = twice.filter(|same| same.len() > 1);
+    twice
+        .filter_map(|same| same.first().map(|name| (*name).to_owned()))
+        .collect()
 }
 
-fn write(
-    explanation: &Explanation,
-    event_id: Option<&str>,
-    output: &mut Output,
-) -> Result<(), CliError> {
+fn write(seen: &Seen, output: &mut Output) -> Result<(), CliError> {
+    let explanation = &seen.explanation;
     let text = plain_lines(&explanation.to_string());
     let (verdict, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let tone = if explanation.verdict.is_ok() {
@@ -185,13 +217,26 @@ fn write(
     if !rest.is_empty() {
         output.line(rest.trim_end())?;
     }
-    match event_id {
-        Some(id) => output.line(format_args!("event id   {}", plain_lines(id))),
-        None => Ok(()),
+    for (position, until) in (1..).zip(&seen.until) {
+        let matched = if explanation.matched == Some(position) {
+            "matched"
+        } else {
+            "no match"
+        };
+        let until = until.map_or_else(String::new, |until| format!(", believed until {until}"));
+        output.line(format_args!("secret {position}   {matched}{until}"))?;
     }
+    for name in &seen.twice {
+        output.line(format_args!("doubled    header {}", plain_lines(name)))?;
+    }
+    for id in &seen.event_ids {
+        output.line(format_args!("event id   {}", plain_lines(id)))?;
+    }
+    Ok(())
 }
 
-fn to_json(explanation: &Explanation, event_id: Option<&str>) -> Value {
+fn to_json(seen: &Seen) -> Value {
+    let explanation = &seen.explanation;
     let refusal = explanation.verdict.as_ref().err();
     let received: Vec<Value> = explanation
         .received
@@ -221,13 +266,18 @@ fn to_json(explanation: &Explanation, event_id: Option<&str>) -> Value {
         "age_s": explanation.age_s.map(|(age, _)| age),
         "tolerance_s": explanation.age_s.and_then(|(_, tolerance)| tolerance),
         "causes": explanation.causes.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "event_id": event_id,
+        "matched": explanation.matched,
+        "not_after": seen.until.iter().map(|until| until.map(|until| until.to_string())).collect::<Vec<_>>(),
+        "doubled_headers": seen.twice,
+        "event_id": seen.event_ids.first(),
+        "event_ids": seen.event_ids,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use std::error::Error;
+    use std::path::Path;
 
     use clap::Parser as _;
 
@@ -273,13 +323,12 @@ mod tests {
             "-H",
             header,
         ];
-        let Command::Client(ClientCommand::Verify(args)) =
-            Cli::try_parse_from(line).unwrap().command
-        else {
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Client(ClientCommand::Verify(args)) = cli.command else {
             panic!("verify")
         };
         let (mut output, answer, _) = capture::output(true);
-        let exit = run(&args, &ConfigSource::new(None), &Fixed, &mut output).unwrap();
+        let exit = run(&args, &cli.global, &Fixed, &mut output).unwrap();
         assert_eq!(exit, expected);
         let answer: Value = serde_json::from_str(&answer.text()).unwrap();
         assert_eq!(
@@ -301,7 +350,7 @@ mod tests {
     fn a_scheme_or_a_connection_has_to_be_named() {
         let error = Cli::try_parse_from(["tidegate", "verify", "--body", "-"]).unwrap_err();
         let said = error.to_string();
-        for option in ["--connection", "--scheme"] {
+        for option in ["--connection", "--scheme", "--preset"] {
             assert!(said.contains(option), "{option} is not in {said}");
         }
     }
@@ -315,17 +364,6 @@ mod tests {
         for line in examples.lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }
-    }
-
-    #[test]
-    fn headers_are_read_as_they_are_written() {
-        let read = |header| header_of(header).unwrap();
-        assert_eq!(
-            read("X-A:  b: c "),
-            ("x-a".to_owned(), Bytes::from_static(b"b: c"))
-        );
-        let error = header_of("Bearer hunter2").unwrap_err();
-        assert!(matches!(error, CliError::Header { .. }));
     }
 
     #[test]

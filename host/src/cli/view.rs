@@ -87,7 +87,9 @@ pub(super) fn bytes(count: u64) -> String {
 pub(super) fn tone(state: &str) -> Tone {
     match state {
         "mapped" | "open" | "serving" | "active" | "applied" | "running" => Tone::Good,
-        "pending" | "fetching" | "waiting" | "no-plugin" | "disk-low" | "paused" => Tone::Attention,
+        "pending" | "fetching" | "waiting" | "no-plugin" | "disk-low" | "paused" | "waived" => {
+            Tone::Attention
+        }
         "dead" | "latched" | "failed" | "failing" | "refused" => Tone::Bad,
         "skipped" | "superseded" | "unchanged" => Tone::Faint,
         _ => Tone::Plain,

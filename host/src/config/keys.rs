@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "policy.waivers",
     "sinks",
     "store.reserve",
+    "store.secret_key",
     "store.url",
     "workers.map_threads",
 ];

@@ -22,11 +22,13 @@ mod reader;
 mod secret;
 mod secrets;
 mod sections;
+mod signing;
 mod sinks;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod units;
+mod waivers;
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,14 +41,17 @@ use self::secret::Environment;
 pub(crate) use self::alerts::ChannelKind;
 pub(crate) use self::effective::Whose;
 pub(crate) use self::model::{
-    Config, ConnectionConfig, LogConfig, LogFormat, OperatorToken, Scope, StoreEngine,
+    Config, ConnectionConfig, LogConfig, LogFormat, OperatorToken, Scope, StoreConfig, StoreEngine,
 };
 pub(crate) use self::problem::{Problem, Problems};
-pub(crate) use self::secret::{NoSecret, SecretRef, process_environment, resolve};
+pub(crate) use self::secret::{
+    NoSecret, NotAKey, SecretRef, StoreSecretKey, process_environment, resolve,
+};
 pub(crate) use self::sinks::{
     EgressConfig, FileConfig, PostgresConfig, SinkConfig, SinkKind, WebhookConfig,
 };
 use self::units::size_text;
+pub(crate) use self::units::{span, span_text};
 
 /// The file that is read where none is named and it exists.
 pub(crate) const FILE_NAME: &str = "tidegate.toml";
@@ -148,7 +153,7 @@ impl ConfigSource {
         if operator.ip().is_unspecified() {
             operator.set_ip(Ipv4Addr::LOCALHOST.into());
         }
-        let store = sections::store(&root, None, surroundings.folder, &mut report);
+        let store = sections::store(&root, None, &surroundings, &mut report);
         Ok(Whereabouts {
             operator,
             token_file: store.token_file(),
@@ -211,15 +216,21 @@ fn read(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config,
     };
     let root = Section::root(parsed.as_table());
     root.check_keys(&SECTIONS, &mut report);
-    let policy = root.section("policy", &mut report);
+    let policy_section = root.section("policy", &mut report);
     let ingress = sections::ingress(&root, &mut report);
     let operator = sections::operator(&root, &surroundings, &mut report);
     sections::check_listeners(&ingress, &operator, &root, &mut report);
-    let store = sections::store(&root, policy.as_ref(), surroundings.folder, &mut report);
-    let policy = policy::policy(policy.as_ref(), &mut report);
+    let store = sections::store(&root, policy_section.as_ref(), &surroundings, &mut report);
+    let waivers = policy_section
+        .as_ref()
+        .map(|section| waivers::waivers(section, &mut report))
+        .unwrap_or_default();
+    let mut policy = policy::policy(policy_section.as_ref(), &mut report);
     let workers = sections::workers(&root, &mut report);
     let log = sections::log(&root, &mut report);
-    let partners = partners::read(&root, &surroundings, &mut report);
+    let partners = partners::read(&root, &surroundings, &waivers, &mut report);
+    policy::check_horizons(&mut policy, &partners, policy_section.as_ref(), &mut report);
+    policy.waivers = waivers.into_iter().map(|placed| placed.waiver).collect();
     let egress = sinks::egress(&root, &surroundings, &mut report);
     let sinks = sinks::sinks(&root, &surroundings, &mut report);
     let alerts = alerts::alerts(&root, &surroundings, &mut report);

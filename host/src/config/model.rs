@@ -14,11 +14,13 @@ use tidegate_core::ids::{ChannelName, ConnectionId, ConnectorName, SinkName};
 use tidegate_core::limits;
 use tidegate_core::policy::Policy;
 use tidegate_core::ports::ConnectionRules;
-use tidegate_core::signature::{EventIdRule, Scheme, Secret};
+use tidegate_core::signature::Secret;
 use zeroize::Zeroizing;
 
 use super::alerts::ChannelConfig;
 use super::problem::Problem;
+use super::secret::StoreSecretKey;
+use super::signing::Signing;
 use super::sinks::{EgressConfig, SinkConfig};
 
 /// Everything that the file, and the defaults for what it leaves out, say.
@@ -143,12 +145,19 @@ pub(crate) struct StoreConfig {
     pub(crate) reserve_bytes: u64,
     /// How long the host goes on answering reads after the store has latched.
     pub(crate) linger: Duration,
+    /// What received secrets are sealed with; none where the host makes a key itself.
+    pub(crate) secret_key: Option<StoreSecretKey>,
 }
 
 impl StoreConfig {
     /// Where the host keeps the operator token that it made itself.
     pub(crate) fn token_file(&self) -> Option<PathBuf> {
         self.dir.as_deref().map(|dir| dir.join("operator-token"))
+    }
+
+    /// Where the host keeps the key that it made itself for received secrets.
+    pub(crate) fn secret_key_file(&self) -> Option<PathBuf> {
+        self.dir.as_deref().map(|dir| dir.join("secret.key"))
     }
 }
 
@@ -159,6 +168,7 @@ impl Default for StoreConfig {
             dir: Some(PathBuf::from("./tidegate-data")),
             reserve_bytes: limits::DISK_RESERVE_BYTES,
             linger: Duration::from_secs(30),
+            secret_key: None,
         }
     }
 }
@@ -216,16 +226,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// One of `[connectors.NAME]`; it has a plugin or a scheme. What it says about requests
+/// One of `[connectors.NAME]`; it has a plugin, a preset or a scheme. What it says about requests
 /// goes over its plugin's descriptor.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectorConfig {
     /// The plugin's file.
     pub(crate) plugin: Option<PathBuf>,
-    /// How a request proves itself. An event-id rule within it stands in `event_id` too.
-    pub(crate) scheme: Option<Scheme>,
-    /// Where the partner's id of an event is.
-    pub(crate) event_id: Option<EventIdRule>,
+    /// How a request proves itself.
+    pub(crate) signing: Signing,
     /// Where the account is named, on the URL that all connections share.
     pub(crate) account: Option<AccountRule>,
     /// For that URL.
@@ -238,10 +246,8 @@ pub(crate) struct ConnectorConfig {
 pub(crate) struct ConnectionConfig {
     /// Its name.
     pub(crate) id: ConnectionId,
-    /// How a request proves itself. An event-id rule within it stands in `event_id` too.
-    pub(crate) scheme: Option<Scheme>,
-    /// Where the partner's id of an event is.
-    pub(crate) event_id: Option<EventIdRule>,
+    /// How a request proves itself.
+    pub(crate) signing: Signing,
     /// Its secrets.
     pub(crate) secrets: Secrets,
     /// What its plugin is told.

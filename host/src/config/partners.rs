@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_core::descriptor::AccountRule;
 use tidegate_core::document;
 use tidegate_core::ids::{ConnectionId, ConnectorName};
 use tidegate_core::ports::ConnectionRules;
-use tidegate_core::signature::{EventIdRule, KeySet, Scheme};
+use tidegate_core::signature::{Handshake, KeySet, Preset, SchemeConfig};
 
 use super::Surroundings;
 use super::json::to_json;
@@ -18,9 +19,8 @@ use super::problem::Report;
 use super::reader::{Entry, Section};
 use super::secrets::secrets;
 use super::sections::base_url;
-
-/// Largest file with a scheme.
-const SCHEME_FILE_BYTES_MAX: u64 = 64 * 1024;
+use super::signing::{rule, signing};
+use super::waivers::Placed;
 
 /// Largest settings of a connection, as JSON.
 const SETTINGS_BYTES_MAX: usize = 64 * 1024;
@@ -32,15 +32,33 @@ pub(super) struct Partners {
     pub(super) connections: BTreeMap<ConnectionId, ConnectionConfig>,
 }
 
+impl Partners {
+    /// The longest time for which one of their presets says that an event is sent again.
+    pub(super) fn longest_horizon(&self) -> Option<(&str, Duration)> {
+        let connectors = self.connectors.values().map(|one| &one.signing);
+        let connections = self.connections.values().map(|one| &one.signing);
+        let presets = connectors
+            .chain(connections)
+            .filter_map(|signing| signing.preset.as_deref());
+        let horizons = presets.filter_map(|preset| {
+            let horizon = Duration::from_secs(preset.retry_horizon_s()?);
+            Some((preset.title(), horizon))
+        });
+        horizons.max_by_key(|(_, horizon)| *horizon)
+    }
+}
+
 /// Reads `[connectors.*]` and `[connections.*]`.
 pub(super) fn read(
     root: &Section<'_>,
     surroundings: &Surroundings<'_>,
+    waivers: &[Placed],
     report: &mut Report<'_>,
 ) -> Partners {
     let mut partners = Partners::default();
     // Those that were written, good or not, so that one mistake is reported once.
     let mut named = Vec::new();
+    let mut accounts = Vec::new();
     if let Some(section) = root.section("connectors", report) {
         for (name, entry) in section.entries() {
             let name = match name.parse::<ConnectorName>() {
@@ -58,17 +76,25 @@ pub(super) fn read(
     }
     if let Some(section) = root.section("connections", report) {
         for (name, entry) in section.entries() {
-            if let Some(id) = connection_id(name, &entry, &named, report)
-                && let Some(connection) = connection(
-                    id.clone(),
-                    entry,
-                    &partners.connectors,
-                    surroundings,
-                    report,
-                )
-            {
+            let Some(id) = connection_id(name, &entry, &named, report) else {
+                continue;
+            };
+            accounts.push(id.clone());
+            if let Some(connection) = connection(
+                id.clone(),
+                entry,
+                &partners.connectors,
+                surroundings,
+                waivers.iter().find(|placed| placed.waiver.connection == id),
+                report,
+            ) {
                 partners.connections.insert(id, connection);
             }
+        }
+    }
+    for placed in waivers {
+        if !accounts.contains(&placed.waiver.connection) {
+            placed.no_connection(report);
         }
     }
     partners
@@ -82,20 +108,15 @@ fn connector(
     let section = entry.into_section(report)?;
     section.check_keys(
         &[
-            "plugin", "preset", "scheme", "event_id", "account", "secrets",
+            "plugin", "preset", "scheme", "event_id", "config", "account", "secrets",
         ],
         report,
     );
-    if let Some(preset) = section.entry("preset") {
-        let message = "this version ships no presets; describe the scheme with \
-                       scheme = { … } or scheme = \"FILE.json\"";
-        report.problem(preset.at, &preset.key, message);
-    }
     let plugin = section.parsed("plugin", report, |text| match text {
         "" => Err("is empty; name the plugin's .wasm file"),
         _ => Ok(surroundings.folder.join(text)),
     });
-    let (scheme, event_id) = signing(&section, surroundings, report);
+    let signing = signing(&section, surroundings, report);
     let account = section.entry("account").and_then(|entry| {
         let json = to_json(entry.item, &entry.key, entry.at, report)?;
         rule(&json, &entry, AccountRule::parse, report)
@@ -105,7 +126,7 @@ fn connector(
         .all(|key| section.entry(key).is_none());
     if sourceless && !surroundings.recovered {
         let message = "has neither a plugin nor a scheme: add plugin = \"FILE.wasm\", \
-                       or scheme = { … } to receive without one";
+                       or preset = \"NAME\" or scheme = { … } to receive without one";
         report.problem(section.at(), section.path(), message);
     }
     if let Some(plugin) = plugin.as_ref().filter(|plugin| !plugin.is_file()) {
@@ -119,11 +140,17 @@ fn connector(
         report.warning(at, &format!("{}.plugin", section.path()), message);
     }
     let secrets = secrets(&section, surroundings, report);
-    check_keys_fit(scheme.as_ref(), &secrets, &section, report);
+    let config = signing.config.clone().into();
+    check_keys_fit(
+        signing.preset.as_deref(),
+        &secrets,
+        &config,
+        &section,
+        report,
+    );
     Some(ConnectorConfig {
         plugin,
-        scheme,
-        event_id,
+        signing,
         account,
         secrets,
     })
@@ -170,23 +197,44 @@ fn connection(
     entry: Entry<'_>,
     connectors: &BTreeMap<ConnectorName, ConnectorConfig>,
     surroundings: &Surroundings<'_>,
+    waiver: Option<&Placed>,
     report: &mut Report<'_>,
 ) -> Option<ConnectionConfig> {
     let section = entry.into_section(report)?;
     section.check_keys(
-        &["secrets", "base_url", "settings", "scheme", "event_id"],
+        &[
+            "secrets", "base_url", "settings", "preset", "scheme", "event_id", "config",
+        ],
         report,
     );
-    let (scheme, event_id) = signing(&section, surroundings, report);
+    let signing = signing(&section, surroundings, report);
     let secrets = secrets(&section, surroundings, report);
     let connector = connectors.get(&id.connector);
-    let applied = scheme
-        .as_ref()
-        .or(connector.and_then(|connector| connector.scheme.as_ref()));
-    check_keys_fit(applied, &secrets, &section, report);
+    let shared_signing = connector.map(|connector| &connector.signing);
+    let preset = signing
+        .preset
+        .as_deref()
+        .or(shared_signing.and_then(|shared| shared.preset.as_deref()));
+    let config = signing.config_over(shared_signing);
+    check_keys_fit(preset, &secrets, &config, &section, report);
+    if let Some(preset) = preset {
+        let tokens: Vec<&Secrets> = std::iter::once(&secrets)
+            .chain(connector.map(|connector| &connector.secrets))
+            .collect();
+        check_complete(preset, &config, &tokens, &section, report);
+    }
     let shared = connector.is_some_and(|connector| !connector.secrets.webhook.is_empty());
-    if secrets.webhook.is_empty() && !shared {
-        let message = "has no secrets.webhook: every webhook for it is answered 401";
+    let verifies = shared || !secrets.webhook.is_empty();
+    match waiver {
+        Some(waiver) if verifies => waiver.not_needed(report),
+        Some(waiver) => waiver.stands(report),
+        None => {}
+    }
+    let fetched = preset.is_some_and(|preset| preset.scheme().fetches_keys());
+    let awaited =
+        preset.is_some_and(|preset| preset.handshakes().iter().any(Handshake::stores_secret));
+    if !verifies && waiver.is_none() && !fetched && !awaited {
+        let message = "has no secrets.webhook: every webhook for it is answered 503";
         report.warning(section.at(), section.path(), message);
     }
     let base_url = section.parsed("base_url", report, base_url).map(Arc::from);
@@ -194,8 +242,7 @@ fn connection(
     let rules = Arc::new(ConnectionRules::new(base_url, settings));
     Some(ConnectionConfig {
         id,
-        scheme,
-        event_id,
+        signing,
         secrets,
         rules,
     })
@@ -225,101 +272,58 @@ fn settings(section: &Section<'_>, report: &mut Report<'_>) -> Bytes {
     }
 }
 
-/// How requests prove themselves, and where the partner's id of an event is.
-fn signing(
-    section: &Section<'_>,
-    surroundings: &Surroundings<'_>,
-    report: &mut Report<'_>,
-) -> (Option<Scheme>, Option<EventIdRule>) {
-    let scheme = scheme(section, surroundings, report);
-    let of_scheme = scheme.as_ref().filter(|(_, has_event_id)| *has_event_id);
-    let of_scheme = of_scheme.map(|(scheme, _)| scheme.event_id().clone());
-    let event_id = section.entry("event_id").and_then(|entry| {
-        let json = match entry.item.as_str() {
-            // TOML has no null, by which the JSON form says that a partner sends no id.
-            Some("none") => Some(serde_json::Value::Null),
-            _ => to_json(entry.item, &entry.key, entry.at, report),
-        };
-        rule(&json?, &entry, EventIdRule::parse, report)
-    });
-    let event_id = event_id.or(of_scheme);
-    let scheme = scheme.map(|(scheme, _)| scheme);
-    if let (Some(scheme), Some(event_id)) = (scheme.clone(), event_id.clone())
-        && let Err(problems) = scheme.replace_event_id(event_id)
-    {
-        report.problem(
-            section.at(),
-            &format!("{}.event_id", section.path()),
-            problems,
-        );
-    }
-    (scheme, event_id)
-}
-
-/// The scheme, and whether its document has an event-id rule.
-fn scheme(
-    section: &Section<'_>,
-    surroundings: &Surroundings<'_>,
-    report: &mut Report<'_>,
-) -> Option<(Scheme, bool)> {
-    let entry = section.entry("scheme")?;
-    let json = match entry.item.as_str() {
-        Some(path) => match scheme_file(&surroundings.folder.join(path)) {
-            Ok(json) => json,
-            Err(error) => {
-                report.problem(entry.at, &entry.key, error);
-                return None;
-            }
-        },
-        None => to_json(entry.item, &entry.key, entry.at, report)?,
-    };
-    let has_event_id = json.get("event_id").is_some();
-    let scheme = rule(&json, &entry, Scheme::parse, report)?;
-    if let Err(unsupported) = scheme.check_supported() {
-        report.problem(entry.at, &entry.key, unsupported);
-    }
-    Some((scheme, has_event_id))
-}
-
-fn scheme_file(path: &std::path::Path) -> Result<serde_json::Value, String> {
-    let text = super::read_bounded(path, SCHEME_FILE_BYTES_MAX)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is not JSON: {error}", path.display()))
-}
-
-/// Reads a document that stands in the configuration; its problems point into it.
-fn rule<T>(
-    json: &serde_json::Value,
-    entry: &Entry<'_>,
-    parse: fn(&serde_json::Value) -> Result<T, document::Problems>,
-    report: &mut Report<'_>,
-) -> Option<T> {
-    match parse(json) {
-        Ok(rule) => Some(rule),
-        Err(problems) => {
-            for problem in problems.as_slice() {
-                let key = format!("{}{}", entry.key, problem.pointer.replace('/', "."));
-                report.problem(entry.find(&problem.pointer), &key, &problem.message);
-            }
-            None
-        }
-    }
-}
-
 /// Where the scheme is known already, secrets that do not fit it are found already.
 fn check_keys_fit(
-    scheme: Option<&Scheme>,
+    preset: Option<&Preset>,
     secrets: &Secrets,
+    config: &SchemeConfig,
     section: &Section<'_>,
     report: &mut Report<'_>,
 ) {
-    let Some(scheme) = scheme.filter(|scheme| scheme.check_supported().is_ok()) else {
+    let Some(scheme) = preset
+        .map(Preset::scheme)
+        .filter(|scheme| scheme.check_supported().is_ok())
+    else {
         return;
     };
     let keys = secrets.webhook.iter().cloned();
-    if let Err(error) = KeySet::prepare(scheme, keys) {
+    if let Err(error) = KeySet::prepare_with(scheme, keys, config) {
         let path: String = format!("{}.secrets.webhook", section.path());
         report.problem(section.at(), &path, error);
+    }
+}
+
+/// What the scheme or its handshakes need and the section does not give.
+fn check_complete(
+    preset: &Preset,
+    config: &SchemeConfig,
+    tokens: &[&Secrets],
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+) {
+    for value in preset.config() {
+        if config.get(&value.name).is_none() {
+            let message = format!("lacks {:?}: {}", value.name, value.what);
+            report.problem(section.at(), &format!("{}.config", section.path()), message);
+        }
+    }
+    for handshake in preset.handshakes() {
+        let Some(name) = handshake.token_name() else {
+            continue;
+        };
+        if !tokens
+            .iter()
+            .any(|secrets| secrets.other.contains_key(name))
+        {
+            let message = format!(
+                "lacks {name:?}, the token that the partner asks the endpoint with: its {} is refused until it is there",
+                handshake.kind()
+            );
+            report.warning(
+                section.at(),
+                &format!("{}.secrets", section.path()),
+                message,
+            );
+        }
     }
 }

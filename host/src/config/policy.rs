@@ -6,6 +6,7 @@ use tidegate_core::policy::{AlertPolicy, DedupePolicy, Policy, RetentionPolicy};
 use tidegate_core::retry::RetryPolicy;
 
 use super::keys::printable;
+use super::partners::Partners;
 use super::problem::Report;
 use super::reader::Section;
 use super::units;
@@ -41,16 +42,13 @@ pub(super) fn policy(section: Option<&Section<'_>>, report: &mut Report<'_>) -> 
             report.warning(section.at(), section.path(), what);
         }
     }
-    if let Some(waivers) = section.entry("waivers") {
-        let message =
-            "is not carried out by this version: no waiver is in force, every path is verified";
-        report.warning(waivers.at, &waivers.key, message);
-    }
     Policy {
         retry: retry(section, report),
         dedupe: dedupe(section, report),
         retention: retention(section, report),
         alerts: alerts(section, report),
+        // They are checked against the connections first.
+        waivers: Vec::new(),
     }
 }
 
@@ -93,6 +91,36 @@ fn dedupe(policy: &Section<'_>, report: &mut Report<'_>) -> DedupePolicy {
         window: section
             .span("window", range, report)
             .unwrap_or(default.window),
+    }
+}
+
+/// Holds the dedupe window against the time for which the configured partners send an event
+/// again. A window that nobody chose grows; one that is too short is a problem.
+pub(super) fn check_horizons(
+    policy: &mut Policy,
+    partners: &Partners,
+    section: Option<&Section<'_>>,
+    report: &mut Report<'_>,
+) {
+    let Some((name, horizon)) = partners.longest_horizon() else {
+        return;
+    };
+    if policy.dedupe.window >= horizon {
+        return;
+    }
+    let dedupe = section.and_then(|section| section.section("dedupe", report));
+    match dedupe.as_ref().and_then(|dedupe| dedupe.entry("window")) {
+        Some(entry) => {
+            let (window, horizon) = (
+                units::span_text(policy.dedupe.window),
+                units::span_text(horizon),
+            );
+            let message = format!(
+                "is {window}, and {name} sends an event again for {horizon}: its last try would be taken for a new event"
+            );
+            report.problem(entry.at, &entry.key, message);
+        }
+        None => policy.dedupe.window = horizon,
     }
 }
 

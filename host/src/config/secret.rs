@@ -9,7 +9,10 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tidegate_core::signature::{InvalidSecret, SECRET_BYTES_MAX, Secret};
+use tidegate_store::SECRET_KEY_BYTES;
 use zeroize::Zeroizing;
 
 /// Where a secret is.
@@ -77,6 +80,47 @@ pub(crate) enum NoSecret {
         /// Why.
         source: InvalidSecret,
     },
+}
+
+/// The key under which received secrets are sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct StoreSecretKey(Zeroizing<[u8; SECRET_KEY_BYTES]>);
+
+/// A text that is no such key. It may be one that was cut, so it is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "holds no key: it has to be {SECRET_KEY_BYTES} random bytes as hexadecimal or base64, as `openssl rand -hex {SECRET_KEY_BYTES}` makes them"
+)]
+pub(crate) struct NotAKey;
+
+impl StoreSecretKey {
+    /// Takes a key's bytes.
+    pub(crate) const fn new(bytes: Zeroizing<[u8; SECRET_KEY_BYTES]>) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads hexadecimal or base64.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, NotAKey> {
+        let text = text.trim_ascii();
+        let decoded = hex::decode(text)
+            .ok()
+            .or_else(|| BASE64.decode(text).ok())
+            .map(Zeroizing::new)
+            .ok_or(NotAKey)?;
+        let bytes = decoded.as_slice().try_into().map_err(|_| NotAKey)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// The key itself, for whoever seals with it.
+    pub(crate) fn expose(&self) -> &[u8; SECRET_KEY_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for StoreSecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreSecretKey(redacted)")
+    }
 }
 
 /// Looks an environment variable up.

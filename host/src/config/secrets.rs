@@ -15,7 +15,7 @@ use super::reader::{Element, Entry, Section};
 use super::secret::{self, SecretRef};
 
 /// Names of secrets that have a meaning; any other is kept for the connector.
-const SECRET_NAMES: [&str; 2] = ["webhook", "token"];
+const SECRET_NAMES: [&str; 3] = ["webhook", "token", "verify_token"];
 
 /// Reads the `secrets` of a connector or a connection.
 pub(super) fn secrets(

@@ -15,6 +15,7 @@ use super::network::check_network;
 use super::problem::Report;
 use super::reader::Section;
 use super::secret::SecretRef;
+use super::secret::StoreSecretKey;
 use super::{Surroundings, secret};
 
 /// Most operator tokens.
@@ -177,10 +178,10 @@ pub(super) fn check_listeners(
 pub(super) fn store(
     root: &Section<'_>,
     policy: Option<&Section<'_>>,
-    folder: &Path,
+    surroundings: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> StoreConfig {
-    let default = StoreConfig::default();
+    let (default, folder) = (StoreConfig::default(), surroundings.folder);
     let default_dir = default.dir.map(|dir| folder.join(dir));
     let linger = policy
         .and_then(|policy| policy.section("store", report))
@@ -197,7 +198,7 @@ pub(super) fn store(
     let Some(section) = root.section("store", report) else {
         return unset;
     };
-    section.check_keys(&["url", "reserve"], report);
+    section.check_keys(&["url", "reserve", "secret_key"], report);
     let reserve_bytes = section
         .size("reserve", 0..=1 << 50, report)
         .unwrap_or(default.reserve_bytes);
@@ -209,7 +210,23 @@ pub(super) fn store(
         dir,
         reserve_bytes,
         linger,
+        secret_key: secret_key(&section, surroundings, report),
     }
+}
+
+/// What received secrets are sealed with: 32 bytes, written as hexadecimal or base64.
+fn secret_key(
+    section: &Section<'_>,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> Option<StoreSecretKey> {
+    section.parsed("secret_key", report, |text| {
+        let reference =
+            SecretRef::parse(text, surroundings.folder).map_err(|error| error.to_string())?;
+        let text = secret::resolve_bytes(&reference, surroundings.environment)
+            .map_err(|error| error.to_string())?;
+        StoreSecretKey::parse(&text).map_err(|error| format!("{reference} {error}"))
+    })
 }
 
 /// Reads a store's URL. One of another kind is not repeated: it may hold a password.

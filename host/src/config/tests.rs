@@ -11,6 +11,7 @@ use super::model::{IngressConfig, OperatorConfig, StoreConfig, WorkersConfig};
 use super::*;
 
 mod partners;
+mod waivers;
 
 /// The interfaces' example with every section.
 const EXAMPLE: &str = r#"
@@ -56,6 +57,7 @@ fn environment(name: &str) -> Option<OsString> {
     match name {
         "EMPTY" => Some(OsString::new()),
         "MISSING" => None,
+        "TIDEGATE_SECRET_KEY" => Some("0f".repeat(32).into()),
         _ => Some(SECRET_VALUE.into()),
     }
 }
@@ -132,7 +134,7 @@ fn what_is_not_carried_out_is_said() {
     check_warnings(EXAMPLE, &keys);
     check_warnings(
         "[policy]\nwaivers = []\n[policy.poll]\nevery = \"5m\"",
-        &["policy.waivers", "policy.poll"],
+        &["policy.poll"],
     );
     check_warnings("[workers]\nmap_threads = 0", &["workers.map_threads"]);
     check_warnings("", &[]);
@@ -174,7 +176,7 @@ fn the_default_files_examples_load_too() {
     assert_eq!(config.connections.len(), 1);
     assert_eq!(config.operator.tokens.len(), 1);
     let connector = config.connectors.values().next().unwrap();
-    assert!(connector.scheme.is_some() && connector.account.is_some());
+    assert!(connector.signing.preset.is_some() && connector.account.is_some());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A text that is no span or size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not written as {form}")]
-pub(super) struct NotAQuantity {
+pub(crate) struct NotAQuantity {
     form: &'static str,
 }
 
@@ -17,7 +17,7 @@ pub(super) const SPAN_FORM: &str =
 pub(super) const SIZE_FORM: &str = "a number and a unit: \"512KiB\", \"10MiB\" or \"1GiB\"";
 
 /// Reads a span: a whole number and one of ms, s, m, h, d.
-pub(super) fn span(text: &str) -> Result<Duration, NotAQuantity> {
+pub(crate) fn span(text: &str) -> Result<Duration, NotAQuantity> {
     let bad = NotAQuantity { form: SPAN_FORM };
     let (number, unit) = split(text).ok_or_else(|| bad.clone())?;
     let millis_each: u64 = match unit {
@@ -50,7 +50,7 @@ pub(super) fn size(text: &str) -> Result<u64, NotAQuantity> {
 }
 
 /// Writes a span in the largest unit that keeps it whole.
-pub(super) fn span_text(span: Duration) -> String {
+pub(crate) fn span_text(span: Duration) -> String {
     const UNITS: [(u128, &str); 4] = [
         (86_400_000, "d"),
         (3_600_000, "h"),

@@ -25,7 +25,7 @@ use tidegate_core::limits::{INGRESS_CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use self::refusals::Refusals;
+pub(crate) use self::refusals::{Refusals, Refused};
 
 use crate::host::Host;
 

@@ -3,10 +3,15 @@
 use tidegate_core::limits::{
     HEADER_BLOCK_BYTES_MAX, HEADERS_MAX, KEEP_ALIVE_TIMEOUT, REQUEST_READ_TIMEOUT,
 };
+use tidegate_core::ports::Clock as _;
 use tidegate_core::signature::Refusal;
 use tokio::time::Instant;
 
+use super::refusals::Reason;
 use super::world::{Peer, Reply, SECRET, World, ask, get, webhook};
+use crate::system::SystemClock;
+
+mod partners;
 
 const TIDE: &str = "/in/tide/acme";
 
@@ -235,9 +240,12 @@ async fn refusals_are_kept_without_anything_of_the_sender() {
         .host
         .metrics
         .refusals()
-        .of_connection(&"tide/acme".parse().unwrap());
-    assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].refusal, Refusal::NoMatch { keys: 1 });
+        .of_connection(&"tide/acme".parse().unwrap(), SystemClock.now());
+    assert_eq!(kept.last.len(), 1);
+    let reason = Reason::from(&Refusal::NoMatch { keys: 1 });
+    assert_eq!(kept.last[0].reason, reason);
+    let seen = kept.last[0].seen.as_ref().unwrap();
+    assert_eq!(&*seen.header_names, "host x-token content-length");
     assert!(!format!("{kept:?}").contains("guess"));
 }
 

@@ -15,19 +15,21 @@ use tidegate_core::ports::{Clock as _, Completion, End, Journal as _};
 use tidegate_core::task::{Attempt, Work};
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::memory::Memory;
-use tidegate_store::{Claims, Marks, Opened, Options};
+use tidegate_store::{Claims, Marks, Opened, Options, Reader, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::committer::{self, Listeners};
+use crate::committer::{self, JournalHandle, Listeners};
 use crate::config::{Config, ConfigSource};
+use crate::fetcher::Fetcher;
 use crate::gate::Gate;
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
 use crate::sinks::{SinkDesk, SinkParts};
@@ -92,8 +94,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// One whose configuration has more in it.
+    pub(super) async fn with(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let config = Arc::new(config(&dir));
+        let config = Arc::new(config(&dir, more));
         let memory = Memory::new();
         let engine = Arc::new(memory.clone());
         let options = Options {
@@ -110,7 +117,7 @@ impl World {
         let store_id = committer.store_id();
         let (gate, metrics) = (Arc::new(Gate::new()), Arc::new(Metrics::new()));
         let (publish, published) = watch::channel(reader.newest_change());
-        let bell = Arc::new(Bell::default());
+        let bell: Arc<Bell> = Arc::default();
         let listeners = Listeners {
             published: publish,
             bell: bell.clone(),
@@ -123,6 +130,7 @@ impl World {
             &config,
             &HashMap::default(),
         )));
+        let received = received(&reader, &journal, &rules);
         let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
         let plugins = Arc::new(PluginDesk::new(
             runtime,
@@ -137,6 +145,7 @@ impl World {
         let facts = facts(&config, &ingress, &operator);
         let (ingress_at, operator_at) = (facts.ingress, facts.operator);
         let tokens = Tokens::prepare(&config.operator.tokens, None, true).unwrap();
+        let outlets = Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap());
         let sinks = Arc::new(SinkDesk::new(SinkParts {
             reader: reader.clone(),
             claims: claims.clone(),
@@ -145,11 +154,14 @@ impl World {
             bell,
             chance: Arc::new(SystemChance::new(7)),
             metrics: metrics.clone(),
-            outlets: Arc::new(Outlets::new(&config, &store_id, operator_at).unwrap()),
+            outlets: outlets.clone(),
         }));
         sinks.configure(&config).await;
-        let replays = ReplayDesk::new(reader.clone(), journal.clone(), gate.clone());
-        let replays = Arc::new(replays);
+        let replays = Arc::new(ReplayDesk::new(
+            reader.clone(),
+            journal.clone(),
+            gate.clone(),
+        ));
         let mut loops = JoinSet::new();
         loops.spawn(replays.clone().run());
         let host = Arc::new(Host {
@@ -162,19 +174,15 @@ impl World {
             plugins,
             sinks,
             replays,
+            fetcher: Fetcher::new(outlets.egress()),
+            received,
             reloads: Arc::default(),
             metrics,
             tokens,
             facts,
         });
         let (stop, stopping) = watch::channel(false);
-        let mut servers = JoinSet::new();
-        servers.spawn(super::serve_ingress(
-            host.clone(),
-            ingress,
-            stopping.clone(),
-        ));
-        servers.spawn(super::serve_operator(host.clone(), operator, stopping));
+        let servers = serve(&host, ingress, operator, &stopping);
         Self {
             host,
             memory,
@@ -268,6 +276,15 @@ impl World {
     }
 }
 
+fn received(
+    reader: &Reader,
+    journal: &JournalHandle,
+    rules: &Arc<CurrentRules>,
+) -> Arc<ReceivedDesk> {
+    let key = SecretKey::new(&[7; 32]).unwrap();
+    Arc::new(ReceivedDesk::open(key, reader, journal.clone(), rules.clone()).unwrap())
+}
+
 fn facts(config: &Config, ingress: &TcpListener, operator: &TcpListener) -> Facts {
     Facts {
         started: SystemClock.now(),
@@ -281,11 +298,12 @@ fn facts(config: &Config, ingress: &TcpListener, operator: &TcpListener) -> Fact
     }
 }
 
-fn config(dir: &TempDir) -> Config {
+fn config(dir: &TempDir, more: &str) -> Config {
     let [secret, consumer] = ["secret", "consumer"].map(|name| dir.path().join(name));
     fs::write(&secret, SECRET).unwrap();
     fs::write(&consumer, CONSUMER).unwrap();
-    let text = CONFIG
+    let text = format!("{CONFIG}{more}");
+    let text = text
         .replace("SECRET", secret.to_str().unwrap())
         .replace("LOG", dir.path().join("log.jsonl").to_str().unwrap())
         .replace("CONSUMER", consumer.to_str().unwrap());

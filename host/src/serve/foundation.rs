@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tidegate_core::ports::Clock;
+use tidegate_egress::Egress;
 use tidegate_runtime::{Runtime, RuntimeOptions};
 use tidegate_store::engine::{self, Engine};
 use tidegate_store::{Claims, Marks, Opened, Options, Submission};
@@ -15,19 +16,22 @@ use super::ServeError;
 use crate::alerting::{AlertDesk, AlertParts, Outage};
 use crate::committer::{self, Listeners};
 use crate::config::{Config, StoreEngine};
+use crate::fetcher::Fetcher;
 use crate::gate::{Gate, LatchOnPanic};
 use crate::host::{Facts, Host};
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::plugins::PluginDesk;
+use crate::received::ReceivedDesk;
 use crate::reload::{Desks, Reloads, WatchedFile};
 use crate::replays::ReplayDesk;
 use crate::rules::{CurrentRules, Rules};
 use crate::sinks::{SinkDesk, SinkParts};
 use crate::system::{SystemChance, SystemClock, random_bytes};
 use crate::tokens::Tokens;
+use crate::waivers::WaiverLog;
 use crate::workers::{self, Bell, Workshop};
-use crate::{compile, housekeeping, reload};
+use crate::{compile, housekeeping, reload, secret_key};
 
 /// Calls of `describe` that may run beside the mapping threads.
 const INSTANCES_FOR_LOADING: u32 = 8;
@@ -39,6 +43,7 @@ pub(super) struct Foundation {
     metrics: Arc<Metrics>,
     rules: Arc<CurrentRules>,
     pub(super) plugins: Arc<PluginDesk>,
+    received: Arc<ReceivedDesk>,
     reloads: Arc<Reloads>,
     journal: committer::JournalHandle,
     pub(super) reader: tidegate_store::Reader,
@@ -55,6 +60,7 @@ pub(super) struct Foundation {
 pub(super) struct Crew {
     pub(super) desks: Desks,
     replays: Arc<ReplayDesk>,
+    egress: Arc<Egress>,
 }
 
 impl Foundation {
@@ -93,6 +99,9 @@ impl Foundation {
             config,
             &std::collections::HashMap::new(),
         )));
+        let key = secret_key::prepare(&config.store).map_err(ServeError::SecretKey)?;
+        let received = ReceivedDesk::open(key, &reader, journal.clone(), rules.clone())
+            .map_err(ServeError::Received)?;
         let plugins = Arc::new(PluginDesk::new(
             start_runtime(config)?,
             reader.clone(),
@@ -109,6 +118,7 @@ impl Foundation {
             metrics,
             rules,
             plugins,
+            received: Arc::new(received),
             reloads: Arc::default(),
             journal,
             reader,
@@ -123,6 +133,7 @@ impl Foundation {
 
     /// Everyone who reaches outwards, by those ways.
     pub(super) fn crew(&self, outlets: Arc<Outlets>) -> Crew {
+        let egress = outlets.egress();
         let sinks = SinkDesk::new(SinkParts {
             reader: self.reader.clone(),
             claims: self.claims.clone(),
@@ -149,8 +160,10 @@ impl Foundation {
                 plugins: self.plugins.clone(),
                 sinks: Arc::new(sinks),
                 alerts: Arc::new(alerts),
+                waivers: Arc::new(WaiverLog::new(self.journal.clone())),
             },
             replays: Arc::new(ReplayDesk::new(reader, journal, self.gate.clone())),
+            egress,
         }
     }
 
@@ -166,6 +179,8 @@ impl Foundation {
             sinks: crew.desks.sinks.clone(),
             replays: crew.replays.clone(),
             reloads: self.reloads.clone(),
+            fetcher: Fetcher::new(crew.egress.clone()),
+            received: self.received.clone(),
             metrics: self.metrics.clone(),
             tokens,
             facts,
@@ -180,7 +195,7 @@ impl Foundation {
         file: WatchedFile,
     ) -> JoinSet<()> {
         let mut loops = Loops::new(&self.gate);
-        let Crew { desks, replays } = crew;
+        let Crew { desks, replays, .. } = crew;
         loops.start("the plugin loop panicked", self.plugins.clone().watch());
         loops.start("the replay loop panicked", replays.clone().run());
         loops.start("the alert loop panicked", desks.alerts.clone().run());

@@ -39,6 +39,7 @@ mod pause;
 mod replay;
 mod retain;
 mod schedule;
+mod secrets;
 mod sinks;
 mod submission;
 
@@ -176,6 +177,10 @@ impl Committer {
                 after.touch = true;
                 done(pause::go_on(draft), "paused connections")
             }
+            Submission::WishPoll(connection) => done(
+                draft.wish_poll(&connection),
+                "the waiting poll of a connection",
+            ),
             Submission::PutAlerts(update) => {
                 alert::put(draft, *update);
                 Answer::Done
@@ -283,6 +288,15 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
             draft.put_grant(&connector, &grant);
             note(draft, audit, Answer::Done)
         }
+        Submission::Note(entry) => note(draft, Some(*entry), Answer::Done),
+        Submission::PutSecrets {
+            put,
+            removed,
+            audit,
+        } => {
+            secrets::stage(draft, &put, &removed);
+            note(draft, audit, Answer::Done)
+        }
         Submission::PutSink { standing, audit } => {
             sinks::put(draft, *standing);
             note(draft, audit, Answer::Done)
@@ -317,6 +331,7 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
         | Submission::Complete(_)
         | Submission::Advance(_)
         | Submission::PutAlerts(_)
+        | Submission::WishPoll(_)
         | Submission::Retain
         | Submission::Touch => Answer::Done,
     }

@@ -20,6 +20,7 @@
 //! | `sinks` | sink | how it stands |
 //! | `alerts` | rule, subject | an alert that stands |
 //! | `replays` | replay number | how far a replay has come |
+//! | `secrets` | connection, position | a secret that its partner handed over, sealed |
 //! | `audit` | entry number | what a person did |
 //! | `changes-N` | change number | [`Change`](tidegate_core::change::Change) |
 //! | `standing` | entity | how it stands for the version rule |
@@ -40,7 +41,7 @@ use tidegate_core::change::EntityRef;
 use tidegate_core::ids::{ChangeSeq, ConnectionId, ConnectorName, SinkName, TaskId};
 use tidegate_core::task::Delivery;
 
-pub(crate) use event::{EventHasher, EventKey, EventKeyMap};
+pub(crate) use event::{BodyDigest, EventHasher, EventKey, EventKeyMap};
 pub(crate) use queue::{LaneKey, Place, QueueKey, is_owned_by, work_prefix};
 
 /// The key of a numbered record.
@@ -172,6 +173,13 @@ pub(crate) fn connection_prefix(connection: &ConnectionId) -> Vec<u8> {
     let mut key = connector_prefix(&connection.connector);
     key.extend_from_slice(connection.account.as_str().as_bytes());
     key.push(0);
+    key
+}
+
+/// The key of a secret that a partner handed over.
+pub(crate) fn received_secret(connection: &ConnectionId, position: u32) -> Vec<u8> {
+    let mut key = connection_prefix(connection);
+    key.extend_from_slice(&position.to_be_bytes());
     key
 }
 

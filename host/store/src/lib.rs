@@ -26,6 +26,7 @@ mod paused;
 mod ports;
 mod queue;
 mod read;
+mod received;
 mod recent;
 mod rooms;
 mod sealed;
@@ -43,6 +44,9 @@ pub use read::{
     AuditPage, ChangeFilter, ChangePage, ChangesError, Counts, DeadLetterPage, EntityFilter,
     EntityKey, EntityPage, EventFilter, EventPage, EventRow, EventsFrom, Matching, OpenDeliveries,
     OpenDelivery, Reader, ReplayPage, last_failure,
+};
+pub use received::{
+    NotOpened, ReceivedSecret, SECRET_KEY_BYTES, SECRET_NONCE_BYTES, SealedSecret, SecretKey,
 };
 pub use sealed::{SealedEvent, Sealer};
 pub use view::Fault;

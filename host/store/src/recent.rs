@@ -6,7 +6,7 @@
 use crate::codec::KeyHolder;
 use crate::keys::{EventKey, EventKeyMap};
 
-/// Keys per generation: some seconds of a busy host, at 40 bytes each 3 MiB for both.
+/// Keys per generation: some seconds of a busy host, at 64 bytes each 4 MiB for both.
 const GENERATION_KEYS: usize = 32_768;
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ mod tests {
         recent.add((0..keys).map(|number| {
             let holder = KeyHolder {
                 event: EventId::new(number),
-                body: 0,
+                body: None,
             };
             (EventKey(number.into()), holder)
         }));

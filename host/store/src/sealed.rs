@@ -12,7 +12,7 @@ use tidegate_core::ids::ConnectionId;
 use tidegate_core::time::Timestamp;
 
 use crate::codec::event_record;
-use crate::keys::{EventHasher, EventKey};
+use crate::keys::{BodyDigest, EventHasher, EventKey};
 
 /// Seals events for one store, whose hash key it has.
 #[derive(Clone, Debug)]
@@ -25,8 +25,7 @@ pub struct SealedEvent {
     pub(crate) partner_id: String,
     pub(crate) received: Timestamp,
     pub(crate) key: EventKey,
-    /// Enough to tell that one event key came with two bodies.
-    pub(crate) body: u64,
+    pub(crate) body: BodyDigest,
     pub(crate) record: ByteView,
 }
 

@@ -184,6 +184,7 @@ impl Host {
             first: now,
             last: now,
             reason: "it does not verify".into(),
+            alert_from: None,
         });
         failures.in_a_row += 1;
         failures.last = now;
@@ -235,6 +236,7 @@ impl Observer for Host {
                 })
                 .collect(),
             refusals: lock(&self.refusals).values().cloned().collect(),
+            differing: Vec::new(),
             paused: paused.collect(),
             sinks: sinks.collect(),
             unreadable: Vec::new(),

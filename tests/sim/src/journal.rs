@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use tidegate_core::alert::{AlertRecord, AlertUpdate};
 use tidegate_core::event::{Accepted, Event};
-use tidegate_core::ports::{AlertJournal, Clock as _, Completion, Journal, NotStored, ReadError};
+use tidegate_core::ids::ConnectionId;
+use tidegate_core::ports::{
+    AlertJournal, Clock as _, Completion, Journal, NotStored, PollWishes, ReadError,
+};
 use tidegate_core::sink::SinkAdvance;
 use tidegate_core::task::TaskKind;
 use tidegate_store::engine::memory::{self, Memory};
@@ -144,6 +147,12 @@ impl HostJournal {
             | Answer::Resumed { .. }
             | Answer::Done => Ok(()),
         }
+    }
+}
+
+impl PollWishes for HostJournal {
+    async fn wish_poll(&self, connection: ConnectionId) -> Result<(), NotStored> {
+        self.done(Submission::WishPoll(connection)).await
     }
 }
 

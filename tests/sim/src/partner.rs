@@ -14,7 +14,7 @@ use tidegate_core::event::Accepted;
 use tidegate_core::ids::ConnectionId;
 use tidegate_core::ports::Clock as _;
 use tidegate_core::signature::{KeySet, RawRequest, Scheme, Secret};
-use tidegate_flow::ingest::{Address, Door, IngestError, ingest};
+use tidegate_flow::ingest::{Address, Door, IngestError, Ingested, Was, ingest};
 
 use crate::exec::{Life, reply};
 use crate::faults::Fault;
@@ -172,15 +172,20 @@ async fn post(world: &Arc<World>, raw: RawRequest, connection: &ConnectionId) ->
     let handler = async move {
         inside.breathe().await;
         let now = inside.now();
-        let taken = ingest(raw, &host.door, &address, &*host.journal, now).await;
+        let taken = ingest(raw, &host.door, None, &address, &*host.journal, now).await;
         answer.send(match taken {
-            Ok(accepted) => Answer::Acknowledged(accepted),
+            Ok(Ingested {
+                was: Was::Events(accepted),
+                ..
+            }) => Answer::Acknowledged(accepted),
+            Ok(_) => Answer::Later("it was no event".into()),
             Err(IngestError::Refused(refusal)) => {
                 host.refused(&address);
                 inside.tell(format!("a signature does not verify: {}", refusal.code()));
                 Answer::Refused
             }
             Err(IngestError::NotStored(why)) => Answer::Later(why.to_string()),
+            Err(IngestError::NotSplit(why)) => Answer::Later(why.to_string()),
         });
     };
     world.spawner.spawn(Life::Host, handler);
@@ -202,7 +207,11 @@ pub fn door() -> Option<Door> {
     .ok()?;
     let secret = Secret::new(SECRET.to_vec()).ok()?;
     let keys = KeySet::prepare(&scheme, [secret]).ok()?;
-    Some(Door::new(scheme, keys))
+    Some(Door::Signed {
+        scheme,
+        keys,
+        handshakes: Vec::new(),
+    })
 }
 
 fn sign(body: &[u8]) -> String {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::words;
 use crate::alert::AlertKey;
-use crate::ids::{ConnectionId, SinkName};
+use crate::ids::{ConnectionId, EventId, SinkName};
 use crate::policy::AlertPolicy;
 use crate::sink::SinkState;
 use crate::task::{DeadCause, Owner};
 use crate::time::Timestamp;
 
-/// Refused signatures are an alert for as long as one of them is not older than this.
+/// What was refused, or passed over as a duplicate, is an alert for as long as one of it is
+/// not older than this.
 const REFUSALS_KEPT: Duration = Duration::from_hours(1);
 
 /// How things stand, as far as alerts are about them.
@@ -23,6 +24,8 @@ pub struct Observed {
     pub backlog: Vec<Backlog>,
     /// Connections whose last requests did not verify.
     pub refusals: Vec<SignatureFailures>,
+    /// Connections whose event ids came with more than one body.
+    pub differing: Vec<DifferingDuplicates>,
     /// Connections whose outgoing work rests.
     pub paused: Vec<PausedConnection>,
     /// Sinks that do not run.
@@ -77,6 +80,24 @@ pub struct SignatureFailures {
     pub last: Timestamp,
     /// Why that one did not verify.
     pub reason: String,
+    /// From how many on it is an alert, where the partner gives up on an endpoint earlier
+    /// than the policy would tell.
+    pub alert_from: Option<u64>,
+}
+
+/// Duplicates of one connection whose body was not the first one's, since the host started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DifferingDuplicates {
+    /// Whose.
+    pub connection: ConnectionId,
+    /// How many.
+    pub count: u64,
+    /// When the first of them came.
+    pub first: Timestamp,
+    /// When the last one came.
+    pub last: Timestamp,
+    /// The event whose id that one had.
+    pub event: EventId,
 }
 
 /// A connection whose outgoing work rests.
@@ -126,6 +147,14 @@ pub struct Finding {
     pub link: String,
 }
 
+impl SignatureFailures {
+    /// From how many in a row on they are an alert.
+    fn alert_from(&self, policy: &AlertPolicy) -> u64 {
+        let partner = self.alert_from.unwrap_or(u64::MAX);
+        policy.signature_failures.min(partner).max(1)
+    }
+}
+
 impl Observed {
     /// What of it is worth an alert.
     pub fn findings(&self, policy: &AlertPolicy, now: Timestamp) -> Vec<Finding> {
@@ -133,10 +162,12 @@ impl Observed {
         let late = |backlog: &&Backlog| now >= backlog.oldest.plus(policy.backlog_age);
         findings.extend(self.backlog.iter().filter(late).map(words::backlog));
         let refused = |refusals: &&SignatureFailures| {
-            refusals.in_a_row >= policy.signature_failures.max(1)
+            refusals.in_a_row >= refusals.alert_from(policy)
                 && now < refusals.last.plus(REFUSALS_KEPT)
         };
         findings.extend(self.refusals.iter().filter(refused).map(words::refusals));
+        let lately = |differing: &&DifferingDuplicates| now < differing.last.plus(REFUSALS_KEPT);
+        findings.extend(self.differing.iter().filter(lately).map(words::differing));
         findings.extend(self.paused.iter().map(words::paused));
         findings.extend(self.sinks.iter().filter_map(words::sink));
         // The last finding of a key counts: that its next change is lost says more.

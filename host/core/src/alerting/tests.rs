@@ -152,6 +152,7 @@ fn refused_signatures_are_an_alert_from_the_third_in_a_row_until_it_is_quiet() {
             first: at(0),
             last: at(10),
             reason: "no_match".into(),
+            alert_from: None,
         }],
         ..Observed::default()
     };

@@ -4,7 +4,8 @@
 //! again when its words change.
 
 use super::observed::{
-    Backlog, DeadLetters, Finding, PausedConnection, SignatureFailures, SinkTrouble, UnreadableSink,
+    Backlog, DeadLetters, DifferingDuplicates, Finding, PausedConnection, SignatureFailures,
+    SinkTrouble, UnreadableSink,
 };
 use crate::alert::{AlertKey, AlertRule, NoticeKind};
 use crate::ids::ConnectionId;
@@ -74,6 +75,20 @@ pub(super) fn refusals(refusals: &SignatureFailures) -> Finding {
             "{what} of {connection} in a row did not verify; partners disable an endpoint that refuses them"
         ),
         excerpt: cut(&refusals.reason),
+        link: connection_link(connection),
+    }
+}
+
+pub(super) fn differing(differing: &DifferingDuplicates) -> Finding {
+    let connection = &differing.connection;
+    Finding {
+        key: key(AlertRule::DuplicateDiffers, connection.to_string()),
+        count: differing.count,
+        oldest: Some(differing.first),
+        summary: format!(
+            "Webhooks of {connection} had the id of an earlier event and another body: only the first is kept, so its event-id rule may name too little"
+        ),
+        excerpt: format!("the last one had the id of event {}", differing.event),
         link: connection_link(connection),
     }
 }

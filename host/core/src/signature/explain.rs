@@ -294,6 +294,7 @@ fn causes(refusal: &Refusal, raw: &RawRequest, judge: &Judge<'_>) -> Vec<Cause> 
         | Refusal::KeysExpired
         | Refusal::KeysForOtherScheme
         | Refusal::UrlNotConfigured
+        | Refusal::WaiverOver
         | Refusal::ConfigMissing { .. } => vec![Cause::Configuration],
         Refusal::BodyHash => vec![Cause::OtherBody],
         Refusal::KeyNotFetched => vec![Cause::KeyNotFetched],

@@ -46,6 +46,7 @@ mod template;
 mod timestamp;
 mod url;
 mod verify;
+mod waiver;
 
 pub use algorithm::{Algorithm, Hash, JwtAlgorithm, PublicAlgorithm};
 pub use builtin::Builtin;
@@ -77,3 +78,4 @@ pub use template::{InvalidTemplate, Template};
 pub use timestamp::{TimestampPlace, TimestampRule, TimestampUnit};
 pub use url::UrlVariant;
 pub use verify::verify;
+pub use waiver::Waiver;

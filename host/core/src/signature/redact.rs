@@ -66,6 +66,15 @@ pub(super) fn redact(raw: &mut RawRequest, scheme: &Scheme) {
     }
 }
 
+/// Replaces what is a credential under any scheme, in a request that nothing proved.
+pub(super) fn redact_unproven(raw: &mut RawRequest) {
+    for (name, value) in &mut raw.headers {
+        if CREDENTIAL_HEADERS.contains(&name.as_str()) {
+            *value = Bytes::from_static(REDACTED.as_bytes());
+        }
+    }
+}
+
 fn redact_query(raw: &mut RawRequest, name: &str) {
     let replaced = replace_fields(raw.query.as_bytes(), name);
     raw.query = String::from_utf8(replaced).unwrap_or_default();

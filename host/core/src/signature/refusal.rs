@@ -146,6 +146,9 @@ pub enum Refusal {
     /// The scheme signs the URL.
     #[error("the scheme signs the URL, and no public URL is configured")]
     UrlNotConfigured,
+    /// Nothing verifies it, and the waiver that let it in without is over.
+    #[error("the waiver that let requests in without verification is over")]
+    WaiverOver,
 }
 
 /// What is wrong with a token's claim.
@@ -247,6 +250,7 @@ impl Refusal {
             Self::BodyHash => "body_hash",
             Self::NotCovered { .. } => "not_covered",
             Self::UrlNotConfigured => "url_not_configured",
+            Self::WaiverOver => "waiver_over",
         }
     }
 }

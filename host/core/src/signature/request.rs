@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::redact::redact;
+use super::redact::{redact, redact_unproven};
 use super::refusal::Refusal;
 use super::scheme::Scheme;
 use super::verify::Proof;
@@ -152,6 +152,18 @@ impl VerifiedRequest {
             matched: proof.matched,
             claims: proof.claims,
             body_authenticated: scheme.body_authenticated(),
+        }
+    }
+
+    /// A request that a waiver lets in: nothing of it is vouched for.
+    pub(super) fn unproven(mut raw: RawRequest, received: Timestamp) -> Self {
+        redact_unproven(&mut raw);
+        Self {
+            raw,
+            received,
+            matched: None,
+            claims: None,
+            body_authenticated: BodyAuthenticated::None,
         }
     }
 

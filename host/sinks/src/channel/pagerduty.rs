@@ -96,9 +96,10 @@ const fn severity(rule: AlertRule) -> &'static str {
     match rule {
         AlertRule::StoreReadOnly | AlertRule::DiskLow => "critical",
         AlertRule::DeadLetters | AlertRule::SinkPaused => "error",
-        AlertRule::BacklogAge | AlertRule::SignatureFailures | AlertRule::ConnectionPaused => {
-            "warning"
-        }
+        AlertRule::BacklogAge
+        | AlertRule::SignatureFailures
+        | AlertRule::DuplicateDiffers
+        | AlertRule::ConnectionPaused => "warning",
     }
 }
 

@@ -81,9 +81,9 @@ fn connectors_need_a_source_of_their_scheme() {
         &["neither a plugin nor a scheme"],
     );
     check_problem(
-        "[connectors.acme]\npreset = \"acme\"",
+        "[connectors.acme]\npreset = \"strip\"",
         "2:1",
-        &["ships no presets"],
+        &["no preset \"strip\"", "did you mean \"stripe\"?"],
     );
     check_problem(
         "[connectors.Acme]\nplugin = \"x\"",
@@ -106,9 +106,9 @@ fn schemes_are_checked_where_they_stand() {
     let good = scheme("name = \"X-Signature\"\nencoding = \"hex\"");
     let config = load(&good).unwrap();
     let connector = config.connectors.values().next().unwrap();
-    assert!(connector.scheme.is_some());
+    assert!(connector.signing.preset.is_some());
     assert!(
-        connector.event_id.is_none(),
+        connector.signing.event_id.is_none(),
         "a rule that the document does not have"
     );
     check_problem(
@@ -141,7 +141,7 @@ fn an_event_id_is_no_credential() {
     let config = load(&format!("{scheme}event_id = \"none\"")).unwrap();
     let connector = config.connectors.values().next().unwrap();
     assert_eq!(
-        connector.event_id,
+        connector.signing.event_id,
         Some(tidegate_core::signature::EventIdRule::BodyHash)
     );
 }
@@ -160,4 +160,55 @@ fn settings_become_json() {
     );
     let text = format!("{CONNECTOR}secrets.webhook = \"env:A\"\nsettings = {{ x = nan }}");
     check_problem(&text, "5:1", &["settings: holds inf or nan"]);
+}
+
+#[test]
+fn a_preset_alone_is_enough_and_its_scheme_may_be_overridden() {
+    let text = "[connectors.stripe]\npreset = \"stripe\"\n[connections.\"stripe/acme\"]\nsecrets.webhook = \"env:A\"";
+    check_warnings(text, &[]);
+    let config = load(text).unwrap();
+    let id = "stripe/acme".parse().unwrap();
+    let whose = Whose::Connection(&id);
+    let scheme = config.scheme_of(whose, None).unwrap().unwrap();
+    assert!(
+        scheme.event_id().to_string().contains("/id"),
+        "{}",
+        scheme.event_id()
+    );
+    let own = format!("{text}\nevent_id = \"none\"");
+    let scheme = load(&own).unwrap().scheme_of(whose, None).unwrap().unwrap();
+    assert_eq!(
+        *scheme.event_id(),
+        tidegate_core::signature::EventIdRule::BodyHash
+    );
+    let both = text.replace("preset", "scheme = { algorithm = \"shared-token\", key = \"utf8\", signature = { in = \"header\", name = \"X-T\" } }\npreset");
+    check_problem(&both, "3:1", &["stands beside scheme"]);
+}
+
+#[test]
+fn what_a_preset_asks_for_is_named() {
+    let text = "[connectors.paypal]\npreset = \"paypal\"\n[connections.\"paypal/acme\"]\n";
+    check_problem(text, "3:14", &["lacks \"webhook_id\""]);
+    check_warnings(&format!("{text}config = {{ webhook_id = \"8\" }}"), &[]);
+    let twice = format!("{text}config = {{ webhook_id = \"8\", extra = 8 }}");
+    check_problem(&twice, "4:30", &["a text"]);
+    let meta = "[connectors.meta]\npreset = \"meta\"\n[connections.\"meta/acme\"]\nsecrets.webhook = \"env:A\"";
+    let warned = load(meta).unwrap().warnings;
+    assert!(
+        warned[0].text.contains("lacks \"verify_token\""),
+        "{warned:?}"
+    );
+    check_warnings(&format!("{meta}\nsecrets.verify_token = \"env:A\""), &[]);
+}
+
+#[test]
+fn the_dedupe_window_outlives_the_partners_retries() {
+    let text = "[connectors.adyen]\npreset = \"adyen\"\n";
+    let short = format!("[policy.dedupe]\nwindow = \"5d\"\n{text}");
+    check_problem(
+        &short,
+        "2:1",
+        &["policy.dedupe.window", "is 5d, and Adyen", "for 30d"],
+    );
+    assert!(load(text).is_ok());
 }

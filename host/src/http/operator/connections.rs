@@ -3,26 +3,40 @@
 //! there; what a person does here is to rest a connection's outgoing work for a while.
 
 use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, RawQuery, State};
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_core::audit::AuditAction;
 use tidegate_core::ids::{ConnectionId, ConnectorName};
-use tidegate_core::ports::ReadError;
-use tidegate_core::time::Timestamp;
-use tidegate_store::{PausedConnection, Reader, Submission};
+use tidegate_core::ports::Clock as _;
+use tidegate_store::Submission;
 
 use super::super::problem::{self, Problem};
 use super::Api;
 use super::fields::Fields;
 use super::query::Query;
-use super::view::{Answer, instant, page};
-use super::writes::Who;
-use crate::http::refusals::{Refused, own_path};
-use crate::rules::ConnectionEntry;
+use super::view::{Answer, page};
+
+use super::writes::{Who, not_stored};
+use crate::config;
+use crate::http::refusals::own_path;
+use crate::rules::{ConnectionEntry, Entrance};
+use crate::system::SystemClock;
+
+mod view;
+
+use view::{Known, OfHost};
+
+/// For how long a connection awaits its partner's secret, unless somebody says otherwise.
+const AWAITED_FOR: Duration = Duration::from_mins(10);
+
+/// The longest that it may.
+const AWAITED_MAX: Duration = Duration::from_hours(24);
 
 /// A page of connections, by name.
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
@@ -45,10 +59,10 @@ pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> A
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(id, _)| *id);
     let shown: BTreeSet<ConnectionId> = found.iter().map(|(id, _)| (*id).clone()).collect();
-    let known = api.read(move |reader| Known::read(reader, &shown)).await?;
+    let known = known(&api, shown).await?;
     let rows = found
         .iter()
-        .map(|(id, entry)| connection(id, entry, &known));
+        .map(|(id, entry)| view::connection(id, entry, &known));
     Ok(page(rows.collect(), next))
 }
 
@@ -57,21 +71,8 @@ pub(super) async fn show(State(api): State<Api>, Path(names): Path<(String, Stri
     let rules = api.host.rules.load();
     let (id, entry) = find(&rules.connections, &names)?;
     let shown = BTreeSet::from([id.clone()]);
-    let known = api.read(move |reader| Known::read(reader, &shown)).await?;
-    let mut view = connection(id, entry, &known);
-    if let Some(members) = view.as_object_mut() {
-        let scheme = entry.entrance.as_ref().ok().map(|entrance| {
-            let scheme = entrance.door.scheme();
-            format!(
-                "{} in {}",
-                scheme.algorithm().text(),
-                scheme.signature().describe()
-            )
-        });
-        members.insert("scheme".into(), scheme.into());
-        members.insert("base_url".into(), entry.rules.base_url.as_deref().into());
-    }
-    Ok(Json(view))
+    let known = known(&api, shown).await?;
+    Ok(Json(view::whole(id, entry, &known)))
 }
 
 /// The last requests that did not verify, newest first: at the connection's own path,
@@ -80,20 +81,17 @@ pub(super) async fn refusals(
     State(api): State<Api>,
     Path(names): Path<(String, String)>,
 ) -> Answer {
-    let rules = api.host.rules.load();
-    let (id, _) = find(&rules.connections, &names)?;
+    let (rules, now) = (api.host.rules.load(), SystemClock.now());
+    let (id, entry) = find(&rules.connections, &names)?;
     let refusals = api.host.metrics.refusals();
-    let (own_path, shared_path) = (own_path(id), format!("/in/{}", id.connector));
-    let own = refusals
-        .of_connection(id)
-        .into_iter()
-        .map(|refused| (own_path.as_str(), refused));
-    let shared = refusals.of_connector(&id.connector).into_iter();
-    let shared = shared.map(|refused| (shared_path.as_str(), refused));
-    let mut all: Vec<_> = own.chain(shared).collect();
-    all.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.at));
-    let rows = all.iter().map(|(path, refused)| refusal(path, refused));
-    Ok(page::<&str>(rows.collect(), None))
+    let paths = [
+        (own_path(id), refusals.of_connection(id, now)),
+        (
+            format!("/in/{}", id.connector),
+            refusals.of_connector(&id.connector, now),
+        ),
+    ];
+    Ok(Json(view::refusals(entry, &paths, now)))
 }
 
 /// Not by this way: the file says what connections there are.
@@ -120,6 +118,62 @@ fn in_configuration(detail: &str) -> Problem {
         "Connections stand in the configuration file",
         detail,
     )
+}
+
+/// Lets a connection take its partner's secret for a while: the first one that comes, from
+/// whoever sends it.
+pub(super) async fn await_secret(
+    State(api): State<Api>,
+    Extension(who): Extension<Who>,
+    Path(names): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Answer {
+    let query = Query::read(query.as_deref(), &["for"])?;
+    let span = query.parse::<Span>("for")?.unwrap_or(Span(AWAITED_FOR)).0;
+    let fields = Fields::read(body, &["reason"]).await?;
+    let rules = api.host.rules.load();
+    let (id, entry) = find(&rules.connections, &names)?;
+    if !entry.entrance.as_ref().is_ok_and(Entrance::takes_secret) {
+        return Err(takes_none(id));
+    }
+    let audit = who.entry(AuditAction::AwaitSecret, id.to_string(), fields.reason()?);
+    let until = audit.at.plus(span);
+    let received = &api.host.received;
+    received
+        .await_secret(id.clone(), until, audit)
+        .await
+        .map_err(|error| not_stored(&error))?;
+    show(State(api), Path(names)).await
+}
+
+fn takes_none(id: &ConnectionId) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "no-secret-handshake",
+        "The connection has no handshake that hands a secret over",
+        format!(
+            "give {id} a preset or a scheme with a store-secret handshake, or set secrets.webhook"
+        ),
+    )
+}
+
+/// For how long a connection awaits its secret: `10m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = config::span(text).map_err(|error| error.to_string())?;
+        if (Duration::from_secs(1)..=AWAITED_MAX).contains(&span) {
+            Ok(Self(span))
+        } else {
+            let most = config::span_text(AWAITED_MAX);
+            Err(format!("has to be from 1s to {most}"))
+        }
+    }
 }
 
 /// Rests a connection's outgoing work until a person resumes it. Webhooks are taken on.
@@ -168,14 +222,6 @@ pub(super) async fn resume(
     Ok(Json(json!({ "queued": queued, "more": more })))
 }
 
-fn pause_view(paused: &PausedConnection) -> Value {
-    json!({
-        "since": paused.since.to_string(),
-        "reason": paused.reason,
-        "by": if paused.refused { "refused-credentials" } else { "operator" },
-    })
-}
-
 type Connections = HashMap<ConnectionId, ConnectionEntry>;
 
 fn find<'c>(
@@ -187,41 +233,20 @@ fn find<'c>(
         .ok_or_else(|| problem::not_found(format!("there is no connection {connector}/{account}")))
 }
 
-/// What the store knows of some connections.
-struct Known {
-    last: HashMap<ConnectionId, Timestamp>,
-    paused: Vec<PausedConnection>,
-}
-
-impl Known {
-    fn read(reader: &Reader, shown: &BTreeSet<ConnectionId>) -> Result<Self, ReadError> {
-        let last = reader.last_received(shown)?;
-        let paused = reader.paused()?;
-        Ok(Self { last, paused })
-    }
-}
-
-fn connection(id: &ConnectionId, entry: &ConnectionEntry, known: &Known) -> Value {
-    let paused = known.paused.iter().find(|paused| paused.connection == *id);
-    let problem = entry.entrance.as_ref().err();
-    json!({
-        "connector": id.connector.as_str(),
-        "account": id.account.as_str(),
-        "url_path": own_path(id),
-        "secrets": { "webhook": entry.webhook_secrets },
-        "source": "config",
-        "state": if problem.is_none() { "active" } else { "closed" },
-        "problem": problem.map(ToString::to_string),
-        "paused": paused.map(pause_view),
-        "last_event_at": instant(known.last.get(id).copied()),
-    })
-}
-
-fn refusal(path: &str, refused: &Refused) -> Value {
-    json!({
-        "at": refused.at.to_string(),
-        "path": path,
-        "code": refused.refusal.code(),
-        "message": refused.refusal.to_string(),
-    })
+/// What is known of some connections beside their configuration.
+async fn known(api: &Api, shown: BTreeSet<ConnectionId>) -> Result<Known, Problem> {
+    let (host, now) = (&api.host, SystemClock.now());
+    let of_host = shown
+        .iter()
+        .map(|id| {
+            let of_host = OfHost {
+                differing: host.metrics.differing().of(id),
+                received: host.received.of(id),
+                awaiting: host.received.awaiting(id, now),
+            };
+            (id.clone(), of_host)
+        })
+        .collect();
+    api.read(move |reader| Known::read(reader, &shown, of_host))
+        .await
 }

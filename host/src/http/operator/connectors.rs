@@ -17,7 +17,7 @@ use super::query::{Query, bad};
 use super::view::{Answer, page};
 use super::writes::Who;
 use crate::plugins::{ConsentError, Pending, PluginStanding};
-use crate::rules::{ConnectorRules, Rules};
+use crate::rules::{ConnectorRules, Entrance, Rules};
 
 /// Every connector, by name.
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Answer {
@@ -115,11 +115,8 @@ fn scheme(rules: &ConnectorRules, standing: Option<&PluginStanding>) -> Option<S
         let (serving, _) = standing?.serving.as_ref()?;
         serving.descriptor.scheme()
     };
-    let scheme = rules
-        .entrance
-        .as_ref()
-        .ok()
-        .map(|entrance| entrance.door.scheme());
+    let door = rules.entrance.as_ref().ok().map(Entrance::door);
+    let scheme = door.as_ref().and_then(|door| door.scheme());
     let scheme = scheme.or_else(described)?;
     Some(format!(
         "{} in {}",

@@ -165,6 +165,11 @@ fn routes() -> Vec<Route> {
             connections::refusals,
         ),
         Route::post(
+            "/v1/connections/{connector}/{account}/await-secret",
+            ADMIN,
+            connections::await_secret,
+        ),
+        Route::post(
             "/v1/connections/{connector}/{account}/pause",
             OPERATE,
             connections::pause,

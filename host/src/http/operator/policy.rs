@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use tidegate_core::limits::{LONG_POLL_MAX, MAP_TIME_MAX};
+use tidegate_core::ports::Clock as _;
 
 use super::Api;
+use crate::system::SystemClock;
 
 /// The policy, in seconds and bytes.
 pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
@@ -16,6 +18,19 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
         .schedule
         .iter()
         .map(std::time::Duration::as_secs)
+        .collect();
+    let now = SystemClock.now();
+    let waivers: Vec<_> = policy
+        .waivers
+        .iter()
+        .map(|waiver| {
+            json!({
+                "connection": waiver.connection.to_string(),
+                "reason": waiver.reason,
+                "until": waiver.until.to_string(),
+                "state": if waiver.holds_at(now) { "in-force" } else { "over" },
+            })
+        })
         .collect();
     Json(json!({
         "retry": {
@@ -35,6 +50,7 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
             "signature_failures": policy.alerts.signature_failures,
             "repeat_s": policy.alerts.repeat.as_secs(),
         },
+        "waivers": waivers,
         "limits": {
             "body_bytes": api.host.facts.body_bytes_max,
             "map_ms": u64::try_from(MAP_TIME_MAX.as_millis()).unwrap_or(u64::MAX),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tidegate_core::alert::AlertRecord;
 use tidegate_core::ports::{Clock as _, ReadError};
 use tidegate_core::replay::ReplayRun;
+use tidegate_core::signature::Waiver;
 use tidegate_core::task::Work;
 use tidegate_core::time::Timestamp;
 use tidegate_store::engine::Disk;
@@ -79,6 +80,7 @@ pub(super) async fn show(State(api): State<Api>, RawQuery(query): RawQuery) -> A
             "waiting": counts.waiting,
             "dead": counts.dead,
             "oldest_pending_at": instant(pending.oldest),
+            "duplicates_differing": counts.clashes,
         },
         "dead_letters": stored.dead_letters(),
         "sinks": stored.sinks.iter().map(sinks::sink).collect::<Vec<_>>(),
@@ -148,8 +150,8 @@ fn refused(host: &Host, now: Timestamp) -> Vec<Value> {
             "count": there.count,
             "or_more": there.or_more,
             "newest_at": there.newest.at.to_string(),
-            "code": there.newest.refusal.code(),
-            "message": there.newest.refusal.to_string(),
+            "code": there.newest.reason.code,
+            "message": there.newest.reason.message,
         })
     });
     rows.collect()
@@ -174,6 +176,7 @@ fn problems(host: &Host, gate: &GateState, sinks: &[SinkView]) -> Vec<Value> {
     }));
     listed(&mut problems, refused_plugins(host));
     listed(&mut problems, closed_connections(host));
+    listed(&mut problems, waived_connections(host));
     listed(&mut problems, unusable_sinks(sinks));
     problems
 }
@@ -217,6 +220,31 @@ fn closed_connections(host: &Host) -> Vec<Value> {
             &what,
             &format!("correct [connections.\"{id}\"] in the configuration file"),
         )
+    });
+    told.collect()
+}
+
+/// Connections that take anything from anyone, or did until their waiver was over.
+fn waived_connections(host: &Host) -> Vec<Value> {
+    let (rules, now) = (host.rules.load(), SystemClock.now());
+    let waivers = rules.policy().waivers.iter().filter(|waiver| {
+        let entry = rules.connections.get(&waiver.connection);
+        let entrance = entry.and_then(|entry| entry.entrance.as_ref().ok());
+        entrance.is_some_and(|entrance| entrance.door().scheme().is_none())
+    });
+    let told = waivers.map(|waiver| {
+        let Waiver {
+            connection,
+            reason,
+            until,
+        } = waiver;
+        let what = if waiver.holds_at(now) {
+            format!("requests of {connection} are not verified until {until}: {reason}")
+        } else {
+            format!("requests of {connection} are refused since its waiver was over on {until}")
+        };
+        let fix = format!("give [connections.\"{connection}\"] a scheme and secrets.webhook");
+        problem(&what, &fix)
     });
     told.collect()
 }

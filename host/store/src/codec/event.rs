@@ -8,6 +8,7 @@ use tidegate_core::ids::{AccountName, ChangeSeq, ConnectionId, EventId, TaskId};
 use tidegate_core::time::Timestamp;
 
 use super::{Corrupt, Reading, Record, Writer, choice};
+use crate::keys::BodyDigest;
 
 impl Record for ConnectionId {
     fn write(&self, to: &mut Writer) {
@@ -125,21 +126,27 @@ pub(crate) fn event_record(event: &Event) -> ByteView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyHolder {
     pub(crate) event: EventId,
-    /// Digest of its body.
-    pub(crate) body: u64,
+    /// Digest of its body; none where an older host made it by another rule.
+    pub(crate) body: Option<BodyDigest>,
 }
 
+/// Since its second form it holds a digest of 128 bits. One of the first form had 64 bits,
+/// which nothing is compared with.
 impl Record for KeyHolder {
+    const VERSION: u8 = 2;
+
     fn write(&self, to: &mut Writer) {
         to.number(self.event.get());
-        to.fixed(&self.body.to_be_bytes());
+        to.optional(self.body, |to, body| to.fixed(&body.to_bytes()));
     }
 
     fn read(from: &mut Reading) -> Result<Self, Corrupt> {
-        Ok(Self {
-            event: EventId::new(from.number()?),
-            body: u64::from_be_bytes(from.fixed()?),
-        })
+        let event = EventId::new(from.number()?);
+        let body = match from.version() {
+            ..2 => from.fixed::<8>().map(|_| None)?,
+            _ => from.optional(|from| from.fixed().map(BodyDigest::from_bytes))?,
+        };
+        Ok(Self { event, body })
     }
 }
 

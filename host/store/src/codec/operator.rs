@@ -1,4 +1,5 @@
-//! What operators do: the audit log, replays, paused connections.
+//! What operators do: the audit log, replays, paused connections; and received secrets,
+//! sealed.
 
 use tidegate_core::audit::{AuditAction, AuditEntry};
 use tidegate_core::ids::{ConnectorName, ReplayId};
@@ -6,6 +7,7 @@ use tidegate_core::replay::{ReplayFilter, ReplayMode, ReplayRun};
 
 use super::{Corrupt, Reading, Record, Writer, by_code};
 use crate::paused::PausedConnection;
+use crate::received::{ReceivedSecret, SealedSecret};
 
 impl Record for AuditEntry {
     fn write(&self, to: &mut Writer) {
@@ -117,6 +119,40 @@ impl Record for ReplayRun {
                 ..2 => None,
                 _ => from.optional(Reading::text)?,
             },
+        })
+    }
+}
+
+impl Record for SealedSecret {
+    fn write(&self, to: &mut Writer) {
+        let ReceivedSecret {
+            connection,
+            position,
+            origin,
+            received,
+            not_after,
+        } = &self.known;
+        connection.write(to);
+        to.number((*position).into());
+        to.text(origin);
+        received.write(to);
+        to.optional(*not_after, |to, until| until.write(to));
+        to.fixed(&self.nonce);
+        to.bytes(&self.sealed);
+    }
+
+    fn read(from: &mut Reading) -> Result<Self, Corrupt> {
+        let known = ReceivedSecret {
+            connection: Record::read(from)?,
+            position: from.small()?,
+            origin: from.text()?,
+            received: Record::read(from)?,
+            not_after: from.optional(Record::read)?,
+        };
+        Ok(Self {
+            known,
+            nonce: from.fixed()?,
+            sealed: from.bytes()?,
         })
     }
 }

@@ -15,6 +15,7 @@ use tidegate_core::time::Timestamp;
 use super::*;
 use crate::dead::DeadHead;
 use crate::dead::DeadLetter;
+use crate::keys::BodyDigest;
 use crate::paused::PausedConnection;
 
 mod values;
@@ -152,8 +153,18 @@ proptest! {
     }
 
     #[test]
-    fn key_holders_lead_back(event: u64, body: u64) {
+    fn key_holders_lead_back(event: u64, body in option::of(any::<u128>())) {
+        let body = body.map(BodyDigest);
         check(&KeyHolder { event: EventId::new(event), body });
+    }
+
+    #[test]
+    fn key_holders_of_the_first_form_are_read_without_their_digest(event: u64, body: u64) {
+        let mut to = Writer::with_capacity(16);
+        to.number(event);
+        to.fixed(&body.to_be_bytes());
+        let holder = KeyHolder { event: EventId::new(event), body: None };
+        prop_assert_eq!(KeyHolder::from_record(to.finish().into()), Ok(holder));
     }
 
     #[test]

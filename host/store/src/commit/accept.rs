@@ -44,7 +44,8 @@ fn find(draft: &Draft<'_>, recent: &Recent, key: EventKey) -> Result<Option<KeyH
 }
 
 fn duplicate(draft: &mut Draft<'_>, event: &SealedEvent, first: KeyHolder) -> Accepted {
-    if event.body != first.body {
+    let body_differs = first.body.is_some_and(|body| body != event.body);
+    if body_differs {
         draft.clashes += 1;
         tracing::debug!(
             connection = %event.connection,
@@ -56,6 +57,7 @@ fn duplicate(draft: &mut Draft<'_>, event: &SealedEvent, first: KeyHolder) -> Ac
     Accepted {
         id: first.event,
         duplicate: true,
+        body_differs,
     }
 }
 
@@ -64,7 +66,7 @@ fn accept(draft: &mut Draft<'_>, event: SealedEvent) -> Accepted {
     draft.ledger.tally.events += 1;
     let holder = KeyHolder {
         event: id,
-        body: event.body,
+        body: Some(event.body),
     };
     draft.hold_key(event.key, holder);
     let room = draft.ledger.events.newest().rooms.events;
@@ -87,5 +89,6 @@ fn accept(draft: &mut Draft<'_>, event: SealedEvent) -> Accepted {
     Accepted {
         id,
         duplicate: false,
+        body_differs: false,
     }
 }

@@ -176,6 +176,14 @@ impl<'a> Draft<'a> {
         self.wait(keys::waiting_poll(connection), &task);
     }
 
+    /// Lets a poll of that connection wait, unless one does.
+    pub(super) fn wish_poll(&mut self, connection: &ConnectionId) -> Result<(), Fault> {
+        if !self.poll_waits(connection)? {
+            self.wait_for_poll(connection);
+        }
+        Ok(())
+    }
+
     /// How an entity stands after the batch so far.
     pub(super) fn standing(&self, entity: &[u8]) -> Result<Option<Standing>, Fault> {
         match self.entities.get(entity) {

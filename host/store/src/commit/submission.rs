@@ -10,6 +10,7 @@ use tidegate_core::ports::{Completion, End, ReadError};
 use tidegate_core::replay::{ReplayItem, ReplayMode, ReplayRun};
 use tidegate_core::sink::{SinkAdvance, SinkStanding};
 
+use crate::received::{ReceivedSecret, SealedSecret};
 use crate::sealed::SealedEvent;
 
 /// What is handed to the committer: one atomic step each.
@@ -61,6 +62,19 @@ pub enum Submission {
     },
     /// Alerts stand from now on, differently, or no longer; notices become tasks.
     PutAlerts(Box<AlertUpdate>),
+    /// Secrets that a partner handed over stand from now on, differently, or no longer.
+    PutSecrets {
+        /// Those that stand.
+        put: Vec<SealedSecret>,
+        /// Those that go.
+        removed: Vec<ReceivedSecret>,
+        /// Who did it.
+        audit: Option<AuditEntry>,
+    },
+    /// A connection is to be polled. While a poll of it waits already: nothing happens.
+    WishPoll(ConnectionId),
+    /// What somebody did that changes nothing here.
+    Note(Box<AuditEntry>),
     /// What an operator has consented to, as JSON.
     PutGrant {
         /// For which connector.
@@ -130,8 +144,13 @@ impl Submission {
                 1_024 * (update.put.len() + update.removed.len() + update.notices.len())
             }
             Self::PutGrant { grant, .. } => 1_024 + grant.len(),
+            Self::PutSecrets { put, removed, .. } => {
+                1_024 + 4_096 * put.len() + 256 * removed.len()
+            }
             Self::PutSink { .. }
             | Self::DropSink(_)
+            | Self::Note(_)
+            | Self::WishPoll(_)
             | Self::PauseConnection { .. }
             | Self::ResumeConnection { .. } => 1_024,
             Self::Retain | Self::Touch => 0,

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use siphasher::sip::SipHasher13;
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::{SipHasher13, SipHasher24};
 use tidegate_core::event::Event;
 
 use super::connection_prefix;
@@ -43,6 +42,21 @@ impl EventKey {
     }
 }
 
+/// Enough to tell that one event key came with two bodies, and too much for anyone to find
+/// a second body for by trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyDigest(pub(crate) u128);
+
+impl BodyDigest {
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
 /// Hashes event keys and bodies with the store's own key, so that nobody outside can
 /// make two of them meet.
 #[derive(Clone)]
@@ -71,9 +85,8 @@ impl EventHasher {
         self.keys.hash(b"").h1
     }
 
-    /// Enough to tell that one event key came with two bodies.
-    pub(crate) fn body(&self, event: &Event) -> u64 {
-        self.bodies.hash(&event.body)
+    pub(crate) fn body(&self, event: &Event) -> BodyDigest {
+        BodyDigest(self.bodies.hash(&event.body).as_u128())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reading the alerts that stand, and the connections that are paused. Both are few.
+//! Reading the alerts that stand, the connections that are paused, and the secrets that
+//! partners handed over. All are few.
 //!
 //! A torn one is passed over: the others must be known all the same.
 
@@ -9,6 +10,7 @@ use super::Reader;
 use crate::codec::Record;
 use crate::engine::{Order, Span};
 use crate::paused::PausedConnection;
+use crate::received::SealedSecret;
 use crate::rooms::Room;
 use crate::view::{Fault, View};
 
@@ -28,6 +30,13 @@ impl Reader {
             .map_err(|fault| fault.reading("paused connections"))?;
         paused.retain(|paused| !paused.resuming);
         Ok(paused)
+    }
+
+    /// The secrets that partners handed over, sealed, by connection and position.
+    pub fn received_secrets(&self) -> Result<Vec<SealedSecret>, ReadError> {
+        let view = self.view();
+        self.whole_room(&view, view.rooms.secrets)
+            .map_err(|fault| fault.reading("received secrets"))
     }
 
     /// Every record of a keyspace that holds few, but for torn ones. Those are said once:

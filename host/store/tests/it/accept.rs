@@ -65,8 +65,12 @@ fn an_id_that_comes_with_another_body_is_counted(bed: &Bed) {
     other.body = "{}".into();
     let answers = store.commit(vec![store.request(vec![other])]);
     let second = accepted(answers.into_iter().next().unwrap())[0];
-    assert_eq!((second.id, second.duplicate), (first.id, true));
+    assert_eq!(
+        (second.id, second.duplicate, second.body_differs),
+        (first.id, true, true)
+    );
     assert_eq!(store.reader.counts().clashes, 1);
+    assert!(!store.accept(&["a"])[0].body_differs, "the very same again");
     assert_eq!(
         store.reader.event(first.id).unwrap().unwrap().body,
         store.event("a").body

@@ -42,4 +42,6 @@ mod retention;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod torn;
