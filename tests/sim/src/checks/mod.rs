@@ -240,6 +240,7 @@ impl Checks {
             (Submission::Advance(advance), _) => {
                 self.tasks.advance_is_right(advance)?;
                 self.tasks.advanced(advance, reader);
+                self.retention.advanced(advance);
             }
             (Submission::ResumeConnection { connection, .. }, _) => {
                 self.tasks.resumed(connection);
