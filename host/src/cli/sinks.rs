@@ -40,7 +40,7 @@ enum Action {
         #[arg(long)]
         reason: String,
     },
-    /// Let a sink run again, from where it stands
+    /// Let a sink run again, from where it stands, and try at once what waits for its next attempt
     Resume {
         /// The sink
         name: SinkName,

@@ -298,8 +298,8 @@ fn stage_by_hand(draft: &mut Draft<'_>, submission: Submission) -> Answer {
             note(draft, audit, Answer::Done)
         }
         Submission::PutSink { standing, audit } => {
-            sinks::put(draft, *standing);
-            note(draft, audit, Answer::Done)
+            let put = done(sinks::put(draft, *standing), "deliveries of a sink");
+            note(draft, audit, put)
         }
         Submission::DropSink(sink) => done(sinks::drop(draft, &sink), "deliveries of a sink"),
         Submission::PauseConnection {

@@ -177,6 +177,34 @@ impl Draft<'_> {
         self.rows(self.view.rooms.deliveries, &prefix, usize::MAX)
     }
 
+    /// Lets what waits for its next attempt be due now.
+    pub(super) fn deliver_now(&mut self, sink: &SinkName) -> Result<(), Fault> {
+        for (key, record) in self.open_rows(sink)? {
+            let Some((delivery, row)) =
+                read(&key, record).and_then(|waiting| Some((waiting.delivery, waiting.row?)))
+            else {
+                continue;
+            };
+            let Some(due) = row.due.filter(|due| *due > self.now) else {
+                continue;
+            };
+            let when = When {
+                due,
+                since: row.since,
+            };
+            self.unschedule(row.task, &TaskKind::Deliver(delivery.clone()), when);
+            let entry = Entry {
+                task: row.task,
+                attempt: row.attempt,
+                since: row.since,
+                limited_since: row.limited_since,
+                due: Some(self.now),
+            };
+            self.set_delivery(delivery, entry);
+        }
+        Ok(())
+    }
+
     /// Drops open deliveries of a sink; what is parked stays.
     pub(super) fn drop_deliveries(&mut self, rows: Vec<(Bytes, Bytes)>) {
         for (key, record) in rows {

@@ -10,8 +10,12 @@ use crate::view::Fault;
 /// Stages a sink's standing as it is given where the sink is new. Else its state alone
 /// changes: how far it has come is known here better than to whoever read it a while ago.
 /// One that held back more of the change log than the policy keeps stays paused for that,
-/// and begins again with the mirror once it is resumed.
-pub(super) fn put(draft: &mut Draft<'_>, given: SinkStanding) {
+/// and begins again with the mirror once it is resumed. One that is to run is given at once
+/// what waits for its next attempt: a person has seen to its receiver.
+pub(super) fn put(draft: &mut Draft<'_>, given: SinkStanding) -> Result<(), Fault> {
+    if matches!(given.state, SinkState::Running) {
+        draft.deliver_now(&given.sink)?;
+    }
     let (room, key) = (draft.view.rooms.sinks, given.sink.as_str().to_owned());
     // A standing that cannot be read is replaced by one that can.
     let stored = draft
@@ -24,6 +28,7 @@ pub(super) fn put(draft: &mut Draft<'_>, given: SinkStanding) {
         Some(stored) => changed(stored, given.state, newest),
     };
     draft.put(room, key, &standing);
+    Ok(())
 }
 
 fn changed(stored: SinkStanding, state: SinkState, newest: ChangeSeq) -> SinkStanding {

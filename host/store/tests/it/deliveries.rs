@@ -12,6 +12,7 @@ for_every_engine![
     a_new_sink_begins_where_it_should,
     a_mirror_walk_has_the_changes_as_they_went_out,
     what_failed_becomes_tasks_in_order,
+    a_resumed_sink_is_given_at_once_what_waits,
     an_advance_handed_in_again_adds_nothing,
     an_advance_lifts_no_pause_and_moves_no_cursor_back,
     a_pause_moves_no_cursor_back,
@@ -121,6 +122,27 @@ fn what_failed_becomes_tasks_in_order(bed: &Bed) {
     drop(store);
     let store = bed.open_at(tidegate_core::time::Timestamp::from_secs(1_003_600));
     assert_eq!(due(&store).len(), 2, "as after a restart");
+}
+
+fn a_resumed_sink_is_given_at_once_what_waits(bed: &Bed) {
+    let mut store = stocked(bed);
+    let failed = vec![store.failed(1, Some(retry(&store))), store.failed(3, None)];
+    let advance = store.advance(4, failed);
+    store.commit(vec![advance]);
+    assert!(due(&store).is_empty(), "its retry is not due yet");
+    let standing = Box::new(store.app());
+    store.commit(vec![Submission::PutSink {
+        standing,
+        audit: None,
+    }]);
+    assert_eq!(due(&store), [1], "the other waits for its turn");
+    let first = store.claim().remove(0).task;
+    assert!(
+        matches!(first.state, TaskState::Scheduled { attempt: 2, .. }),
+        "it counts on: {first:?}"
+    );
+    store.complete(first, End::Delivered);
+    assert_eq!(due(&store), [3]);
 }
 
 fn an_advance_handed_in_again_adds_nothing(bed: &Bed) {

@@ -15,6 +15,7 @@ use tidegate_core::ids::{ConnectionId, EventId, TaskId};
 use tidegate_core::policy::RetentionPolicy;
 use tidegate_core::ports::{Completion, End};
 use tidegate_core::replay::ReplayItem;
+use tidegate_core::sink::SinkState;
 use tidegate_core::task::{TaskKind, TaskState};
 use tidegate_core::time::Timestamp;
 use tidegate_store::{Answer, Reader, Submission};
@@ -240,9 +241,15 @@ impl Checks {
             (Submission::Advance(advance), _) => {
                 self.tasks.advance_is_right(advance)?;
                 self.tasks.advanced(advance, reader);
+                self.retention.advanced(advance);
             }
             (Submission::ResumeConnection { connection, .. }, _) => {
                 self.tasks.resumed(connection);
+            }
+            (Submission::PutSink { standing, .. }, _)
+                if matches!(standing.state, SinkState::Running) =>
+            {
+                self.tasks.sink_resumed(&standing.sink);
             }
             (Submission::Replay(_) | Submission::Discard { .. }, _) => {
                 self.note_turns(&handed_in.submission, reader);

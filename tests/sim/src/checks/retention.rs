@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tidegate_core::ids::{ChangeSeq, EventId, SinkName};
 use tidegate_core::policy::RetentionPolicy;
-use tidegate_core::sink::{PauseCause, SinkStanding, SinkState};
+use tidegate_core::ports::ChangeLog as _;
+use tidegate_core::sink::{PauseCause, SinkAdvance, SinkStanding, SinkState};
 use tidegate_core::task::TaskKind;
 use tidegate_core::time::Timestamp;
-use tidegate_store::{DeadLetter, Reader, Subject};
+use tidegate_store::{DeadLetter, OpenDelivery, Reader, Subject};
 
 use super::end::letters;
 use super::{Checked, Checks, NOTHING_LOST, READERS, SINKS, violation};
@@ -26,6 +27,9 @@ pub(super) struct Retention {
     oldest: ChangeSeq,
     /// Sinks that it does not wait for any longer.
     behind: BTreeSet<SinkName>,
+    /// Deliveries of changes that were gone from the log when they failed: the mirror had
+    /// them, for as long as nothing newer was known of their entity.
+    of_mirror: BTreeSet<(SinkName, ChangeSeq)>,
 }
 
 impl Retention {
@@ -34,6 +38,14 @@ impl Retention {
             policy,
             ..Self::default()
         }
+    }
+
+    /// A sink has handed changes over.
+    pub(super) fn advanced(&mut self, advance: &SinkAdvance) {
+        let sink = &advance.standing.sink;
+        let seqs = advance.failed.iter().map(|failed| failed.seq);
+        let gone = seqs.filter(|seq| *seq <= self.oldest);
+        self.of_mirror.extend(gone.map(|seq| (sink.clone(), seq)));
     }
 
     /// An event has ended, or is open again.
@@ -48,6 +60,35 @@ impl Retention {
     /// Whether nothing needs that event any more.
     pub(super) fn may_be_gone(&self, event: EventId) -> bool {
         self.settled.contains(&event)
+    }
+
+    /// Whether everything is kept that a sink has not been given yet.
+    fn still_reads_on(&self, standing: &SinkStanding, reader: &Reader) -> Checked {
+        let (sink, oldest) = (&standing.sink, reader.oldest_cursor());
+        let needs = standing.mirror.as_ref();
+        let needs = needs.map_or(standing.cursor, |walk| walk.then);
+        if needs < oldest {
+            let said = format!("{sink} is at {needs}, and what comes up to {oldest} is gone");
+            return Err(violation(SINKS, said));
+        }
+        for open in reader.deliveries(sink, usize::MAX).unwrap_or_default() {
+            let change = reader.change_for(open.task, &open.delivery).ok().flatten();
+            if change.is_none() && !self.gives_way(&open, reader) {
+                let said = format!("{sink} is to be given {}, which is gone", open.delivery.seq);
+                return Err(violation(SINKS, said));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a delivery is of a state that the mirror had, and has a newer one of now: the
+    /// sink is still to be given that one.
+    fn gives_way(&self, open: &OpenDelivery, reader: &Reader) -> bool {
+        let delivery = &open.delivery;
+        let newest = reader.newest_of(&delivery.connection, &delivery.entity);
+        let of_mirror = (delivery.sink.clone(), delivery.seq);
+        self.of_mirror.contains(&of_mirror)
+            && newest.is_ok_and(|newest| newest > Some(delivery.seq))
     }
 }
 
@@ -67,7 +108,7 @@ impl Checks {
         }
         self.retention.behind = behind;
         for standing in sinks.iter().filter(|standing| !begins_again(standing)) {
-            still_reads_on(standing, reader)?;
+            self.retention.still_reads_on(standing, reader)?;
         }
         letters(reader).iter().try_for_each(has_its_subject)
     }
@@ -133,25 +174,6 @@ pub(super) const fn begins_again(standing: &SinkStanding) -> bool {
             ..
         }
     )
-}
-
-/// Whether everything is kept that a sink has not been given yet.
-fn still_reads_on(standing: &SinkStanding, reader: &Reader) -> Checked {
-    let (sink, oldest) = (&standing.sink, reader.oldest_cursor());
-    let needs = standing.mirror.as_ref();
-    let needs = needs.map_or(standing.cursor, |walk| walk.then);
-    if needs < oldest {
-        let said = format!("{sink} is at {needs}, and what comes up to {oldest} is gone");
-        return Err(violation(SINKS, said));
-    }
-    for open in reader.deliveries(sink, usize::MAX).unwrap_or_default() {
-        let change = reader.change_for(open.task, &open.delivery).ok().flatten();
-        if change.is_none() {
-            let said = format!("{sink} is to be given {}, which is gone", open.delivery.seq);
-            return Err(violation(SINKS, said));
-        }
-    }
-    Ok(())
 }
 
 /// A dead letter keeps what it is about: its bucket may be gone.

@@ -64,6 +64,11 @@ impl Tasks {
 
     /// The open deliveries of a sink are gone: it is told by the mirror.
     pub(super) fn sink_begins_again(&mut self, sink: &SinkName) {
+        self.sink_resumed(sink);
+    }
+
+    /// A person lets a sink run: what waits for it is due at once.
+    pub(super) fn sink_resumed(&mut self, sink: &SinkName) {
         let of_it = |name: &Name| matches!(name, Name::Delivery(of, _) if of == sink);
         self.due.retain(|name, _| !of_it(name));
     }

@@ -81,3 +81,18 @@ fn a_parked_delivery_that_is_replayed_gives_way_to_what_went_out_behind_it() {
         ),
     });
 }
+
+#[test]
+fn a_state_of_the_mirror_gives_way_to_a_newer_one_once_the_log_has_forgotten_it() {
+    check(Plan {
+        seed: 8_062,
+        steps: 2_258,
+        events: 9,
+        connections: 2,
+        sinks: 3,
+        workers: 2,
+        faults: faults(
+            "crash,slowstore,fullstore,duplicates,altered,badsignature,ties,plugin,lostanswer,rejects,vanishes,replay,retention",
+        ),
+    });
+}
