@@ -276,6 +276,20 @@ impl World {
     }
 }
 
+fn serve(
+    host: &Arc<Host>,
+    ingress: TcpListener,
+    operator: TcpListener,
+    stopping: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut servers = JoinSet::new();
+    let taking = super::serve_ingress(host.clone(), ingress, stopping.clone());
+    servers.spawn(taking);
+    let answering = super::serve_operator(host.clone(), operator, stopping.clone());
+    servers.spawn(answering);
+    servers
+}
+
 fn received(
     reader: &Reader,
     journal: &JournalHandle,

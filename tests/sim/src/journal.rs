@@ -396,6 +396,11 @@ fn said(handed_in: &HandedIn) -> String {
             standing.cursor,
             standing.state.code()
         ),
+        Submission::PutSecrets { put, removed, .. } => {
+            format!("keep {} secrets, drop {}", put.len(), removed.len())
+        }
+        Submission::WishPoll(connection) => format!("wish to poll {connection}"),
+        Submission::Note(entry) => format!("note {}", entry.action.code()),
         Submission::PauseConnection { connection, .. } => format!("pause {connection}"),
         Submission::ResumeConnection { connection, .. } => format!("resume {connection}"),
         Submission::Replay(batch) => format!("replay {:?}", batch.items),
