@@ -12,6 +12,7 @@ use super::output::capture;
 use super::*;
 
 mod operating;
+mod partners;
 
 /// A host that answers one connection after the other and closes each.
 struct Host {

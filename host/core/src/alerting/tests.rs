@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ids::EventId;
 use crate::sink::{PauseCause, SinkState};
 use crate::task::{DeadCause, Owner};
 
@@ -160,6 +161,52 @@ fn refused_signatures_are_an_alert_from_the_third_in_a_row_until_it_is_quiet() {
     assert_eq!(refused(2).findings(&policy, at(10)), []);
     assert_eq!(refused(3).findings(&policy, at(10)).len(), 1);
     assert_eq!(refused(3).findings(&policy, at(3_610)), []);
+}
+
+#[test]
+fn a_partner_that_gives_up_early_is_an_alert_before_the_policys_time() {
+    let refused = |in_a_row, alert_from| Observed {
+        refusals: vec![SignatureFailures {
+            connection: "gitlab/acme".parse().unwrap(),
+            in_a_row,
+            first: at(0),
+            last: at(10),
+            reason: "no_match".into(),
+            alert_from,
+        }],
+        ..Observed::default()
+    };
+    let policy = AlertPolicy {
+        signature_failures: 20,
+        ..AlertPolicy::default()
+    };
+    let found = |in_a_row, alert_from| {
+        let observed = refused(in_a_row, alert_from);
+        observed.findings(&policy, at(10)).len()
+    };
+    assert_eq!((found(19, None), found(20, None)), (0, 1));
+    assert_eq!((found(1, Some(2)), found(2, Some(2))), (0, 1));
+    assert_eq!(found(20, Some(100)), 1, "the policy's own holds on");
+}
+
+#[test]
+fn duplicates_that_differ_are_an_alert_for_an_hour() {
+    let observed = Observed {
+        differing: vec![DifferingDuplicates {
+            connection: "github/acme".parse().unwrap(),
+            count: 3,
+            first: at(0),
+            last: at(10),
+            event: EventId::new(1),
+        }],
+        ..Observed::default()
+    };
+    let policy = AlertPolicy::default();
+    let findings = observed.findings(&policy, at(10));
+    assert_eq!((findings.len(), findings[0].count), (1, 3));
+    assert_eq!(findings[0].key.rule.code(), "duplicate-differs");
+    assert!(findings[0].excerpt.contains("evt_0000000000000001"));
+    assert_eq!(observed.findings(&policy, at(3_610)), []);
 }
 
 #[test]
