@@ -21,11 +21,16 @@ pub(crate) fn run() -> Result<(), Problem> {
             "receiver on standardwebhooks and cloudevents: PyPI packages",
             install::standardwebhooks,
         );
+        let signers = steps.prepare(
+            "partners' signatures: npm and PyPI packages",
+            install::signers,
+        );
         let postgres = steps.prepare("PostgreSQL", install::postgres);
         let there = [
             ("octokit", octokit.is_some()),
             ("svix", svix.is_some()),
             ("standardwebhooks", python.is_some()),
+            ("signers", signers.is_some()),
             ("postgres", postgres.is_some()),
         ];
         check_sources(&mut steps);

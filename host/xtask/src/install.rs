@@ -73,6 +73,12 @@ pub(crate) fn svix() -> Result<PathBuf, Problem> {
     npm("receivers", "receive.mjs")
 }
 
+/// Partners' own libraries that sign, from npm and `PyPI`.
+pub(crate) fn signers() -> Result<PathBuf, Problem> {
+    python("signers")?;
+    npm("signers", "sign.mjs")
+}
+
 /// What a folder of `tests/partners` asks for, at the versions of its lock file, with a
 /// script beside it: node looks for packages from there.
 fn npm(name: &str, script: &str) -> Result<PathBuf, Problem> {
@@ -104,7 +110,12 @@ fn npm(name: &str, script: &str) -> Result<PathBuf, Problem> {
 
 /// A Python with the packages `standardwebhooks` and `cloudevents`.
 pub(crate) fn standardwebhooks() -> Result<PathBuf, Problem> {
-    let into = project::tools().join("receivers-python");
+    python("receivers")
+}
+
+/// A Python with the packages that a folder of `tests/partners` asks for.
+fn python(name: &str) -> Result<PathBuf, Problem> {
+    let into = project::tools().join(format!("{name}-python"));
     let environment = |into: &Path| {
         let mut python = command("python3");
         python.args(["-m", "venv"]).arg(into);
@@ -120,7 +131,8 @@ pub(crate) fn standardwebhooks() -> Result<PathBuf, Problem> {
         command(into.join("bin/python"))
             .args(["-m", "pip", "install"])
             .args(quiet)
-            .args(["--requirement", "tests/partners/receivers/requirements.txt"]),
+            .arg("--requirement")
+            .arg(format!("tests/partners/{name}/requirements.txt")),
     )?;
     Ok(into)
 }

@@ -23,6 +23,8 @@ mod dead_letters;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
 mod octokit;
 #[cfg(test)]
 mod player;
@@ -32,6 +34,8 @@ mod plugin_file;
 mod receivers;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod signers;
 #[cfg(test)]
 mod sink_answers;
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) struct Running {
     pub(crate) site: Site,
     pub(crate) host: Host,
-    _folder: TempDir,
+    pub(crate) _folder: TempDir,
 }
 
 impl Running {
