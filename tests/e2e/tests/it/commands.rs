@@ -1,11 +1,12 @@
 //! The command line against a running host.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tidegate_e2e::host;
 
-use crate::support::{Running, SOON};
+use crate::support::{Running, SOON, folder, workspace};
 
 #[test]
 fn every_command_speaks_to_people_and_to_programs() {
@@ -42,4 +43,30 @@ fn changes_are_followed_as_they_come() {
     }
     follow.kill().unwrap();
     follow.wait().unwrap();
+}
+
+/// What the SDK's guide shows an author whose partner no preset knows.
+#[test]
+fn the_guides_description_verifies_its_own_vector() {
+    let guide = std::fs::read_to_string(workspace().join("sdk/rust/README.md")).unwrap();
+    let (_, from) = guide.split_once("```json\n{\n  \"about\"").unwrap();
+    let (example, _) = from.split_once("```").unwrap();
+    let folder = folder();
+    let file = folder.path().join("acme.json");
+    let verdict = |example: &str| {
+        std::fs::write(&file, format!("{{\n  \"about\"{example}")).unwrap();
+        Command::new(host::binary().unwrap())
+            .args(["verify", "--vectors"])
+            .arg(&file)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(verdict(example), Some(0));
+    assert_eq!(verdict(&example.replace("d-1\"", "d-2\"")), Some(1));
+    assert_eq!(
+        verdict(&example.replace("\"accept\"", "\"reject\"")),
+        Some(1)
+    );
 }
