@@ -10,9 +10,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tidegate_core::signature::{
-    KeySet, RawRequest, Scheme, Secret, event_id, explain, verify,
-};
+use tidegate_core::signature::{KeySet, RawRequest, Scheme, Secret, event_id, explain, verify};
 use tidegate_core::time::Timestamp;
 
 /// The published vectors: their schemes are what requests are verified with.
@@ -30,8 +28,13 @@ struct Lock {
 
 static LOCKS: LazyLock<Vec<Lock>> = LazyLock::new(|| {
     let document: Value = serde_json::from_str(VECTORS).unwrap_or_default();
-    let schemes = document["schemes"].as_object().into_iter().flatten();
-    let cases = document["vectors"].as_array().map_or(&[][..], Vec::as_slice);
+    let schemes = document
+        .get("schemes")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let cases = document.get("vectors").and_then(Value::as_array);
+    let cases = cases.map_or(&[][..], Vec::as_slice);
     let locks: Vec<Lock> = schemes
         .filter_map(|(partner, scheme)| lock(scheme).or_else(|| public(partner, scheme, cases)))
         .collect();
@@ -54,8 +57,11 @@ fn lock(scheme: &Value) -> Option<Lock> {
 /// The partner's own public key: without one that fits, nothing further is looked at.
 fn public(partner: &str, scheme: &Value, cases: &[Value]) -> Option<Lock> {
     let scheme = Scheme::parse(scheme).ok()?;
-    let case = cases.iter().find(|case| case["partner"] == partner)?;
-    let key = &case["public_keys"][0]["key"];
+    let of_partner = |case: &&Value| case.get("partner").is_some_and(|name| name == partner);
+    let key = cases
+        .iter()
+        .find(of_partner)?
+        .pointer("/public_keys/0/key")?;
     let text = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
     let keys = prepared(&scheme, &text)?;
     Some(Lock {

@@ -176,13 +176,18 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> Choice {
     words & a_rest.ct_eq(b_rest)
 }
 
-/// Up to eight bytes as a word; zeros stand for those that are not there.
-pub(super) fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (to, from) in word.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    u64::from_ne_bytes(word)
+/// Bytes as words; zeros fill the last one up.
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let last = (!rest.is_empty()).then(|| {
+        let mut word = [0; 8];
+        for (to, from) in word.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        word
+    });
+    let words = whole.iter().copied().chain(last);
+    words.map(u64::from_ne_bytes)
 }
 
 fn decode_base64(

@@ -20,6 +20,9 @@ use super::timestamp::{TimestampPlace, TimestampRule};
 /// Most signatures looked at in one request: a sender's rotation shows two or three.
 const SIGNATURES_MAX: usize = 16;
 
+/// Decoded MACs of a request; nearly always one.
+pub(super) type MacsReceived = SmallVec<[MacBytes; 1]>;
+
 /// Most places have one text, and a sender's rotation shows two.
 pub(super) type Texts<'a> = SmallVec<[Cow<'a, str>; 2]>;
 
@@ -113,8 +116,8 @@ impl SignatureRule {
         &self,
         located: &Located<'_>,
         length: usize,
-    ) -> Result<SmallVec<[MacBytes; 1]>, Refusal> {
-        let mut decoded = SmallVec::new();
+        decoded: &mut MacsReceived,
+    ) -> Result<(), Refusal> {
         let mut why = Malformed::Empty;
         for text in &located.texts {
             match self
@@ -129,7 +132,7 @@ impl SignatureRule {
         if decoded.is_empty() {
             Err(self.malformed(why))
         } else {
-            Ok(decoded)
+            Ok(())
         }
     }
 

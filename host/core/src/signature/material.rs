@@ -132,8 +132,8 @@ pub(super) struct ComputedMac {
 impl ComputedMac {
     fn new(output: &[u8]) -> Self {
         let mut words = Zeroizing::new([0; MAC_WORDS_MAX]);
-        for (word, bytes) in words.iter_mut().zip(output.chunks(size_of::<u64>())) {
-            *word = encoding::word(bytes);
+        for (to, word) in words.iter_mut().zip(encoding::words(output)) {
+            *to = word;
         }
         Self {
             words,
@@ -151,9 +151,9 @@ impl ComputedMac {
     /// In a time that depends on lengths only.
     pub(super) fn matches(&self, received: &[u8]) -> Choice {
         let lengths = Choice::from(u8::from(self.length == received.len()));
-        let words = self.words.iter().zip(received.chunks(size_of::<u64>()));
-        words.fold(lengths, |same, (computed, bytes)| {
-            same & computed.ct_eq(&encoding::word(bytes))
+        let words = self.words.iter().zip(encoding::words(received));
+        words.fold(lengths, |same, (computed, word)| {
+            same & computed.ct_eq(&word)
         })
     }
 }

@@ -152,10 +152,20 @@ impl Template {
     /// The pieces of one request, in order.
     pub(super) fn resolve<'a>(&'a self, filling: &Filling<'a>) -> Result<Pieces<'a>, Refusal> {
         let mut pieces = Pieces::new();
+        self.resolve_into(filling, &mut pieces)?;
+        Ok(pieces)
+    }
+
+    /// The same, put where they stay: moving them costs as much as finding them.
+    pub(super) fn resolve_into<'a>(
+        &'a self,
+        filling: &Filling<'a>,
+        pieces: &mut Pieces<'a>,
+    ) -> Result<(), Refusal> {
         for part in &self.parts {
             pieces.push(part.resolve(filling)?);
         }
-        Ok(pieces)
+        Ok(())
     }
 }
 

@@ -21,11 +21,11 @@ use super::config::SchemeConfig;
 use super::encoding::MacBytes;
 use super::fetched::FetchedKey;
 use super::keys::{KeyInUse, KeySet};
-use super::locate::{Located, timestamp_text};
+use super::locate::{Located, MacsReceived, timestamp_text};
 use super::refusal::{Malformed, Refusal};
 use super::request::{RawRequest, VerifiedRequest};
 use super::scheme::{Scheme, SignaturePlace};
-use super::template::{Filling, Late, Piece, Template};
+use super::template::{Filling, Late, Piece, Pieces, Template};
 use super::{body_hash, builtin, item, jws, url};
 use crate::time::Timestamp;
 
@@ -153,7 +153,8 @@ impl<'a> Attempt<'a> {
         let matched = match (&scheme.algorithm, &scheme.content) {
             (Algorithm::Hmac(_) | Algorithm::Sha256WithSecret, Some(content)) => {
                 let length = scheme.algorithm.mac_bytes().unwrap_or_default();
-                let signatures = scheme.signature.decode(&located, length)?;
+                let mut signatures = MacsReceived::new();
+                scheme.signature.decode(&located, length, &mut signatures)?;
                 self.any_mac_matches(content, text, &signatures)?
             }
             (Algorithm::Public(algorithm), Some(content)) => {
@@ -192,7 +193,8 @@ impl<'a> Attempt<'a> {
         signatures: &[MacBytes],
     ) -> Result<Option<KeyInUse<'a>>, Refusal> {
         let urls = self.urls()?;
-        let mut pieces = content.resolve(&self.filling(timestamp))?;
+        let mut pieces = Pieces::new();
+        content.resolve_into(&self.filling(timestamp), &mut pieces)?;
         let mut matched = None;
         for ending in self.scheme.endings() {
             if !ending.is_empty() {
@@ -221,7 +223,8 @@ impl<'a> Attempt<'a> {
         timestamp: Option<&str>,
         signatures: &[Vec<u8>],
     ) -> Result<Option<KeyInUse<'a>>, Refusal> {
-        let pieces = content.resolve(&self.filling(timestamp))?;
+        let mut pieces = Pieces::new();
+        content.resolve_into(&self.filling(timestamp), &mut pieces)?;
         let mut matched = None;
         for url in &*self.urls()? {
             let message = joined(&pieces, url);

@@ -17,7 +17,7 @@ use std::fmt;
 use super::algorithm::{Hash, PublicAlgorithm};
 use super::encoding::Encoding;
 use super::fetched::KeySource;
-use super::locate::timestamp_text;
+use super::locate::{MacsReceived, timestamp_text};
 use super::refusal::Refusal;
 use super::request::{HeaderName, RawRequest};
 use super::scheme::{HeaderForm, Scheme, SignaturePlace, SignatureRule};
@@ -209,7 +209,8 @@ fn signed_content(
 fn maced_content(attempt: &Attempt<'_>, pieces: &[Piece<'_>]) -> Result<Proof, Refusal> {
     let rule = &attempt.scheme.signature;
     let located = rule.locate(attempt.raw, attempt.config)?;
-    let macs = rule.decode(&located, Hash::Sha256.digest_bytes())?;
+    let mut macs = MacsReceived::new();
+    rule.decode(&located, Hash::Sha256.digest_bytes(), &mut macs)?;
     macs.iter()
         .find_map(|mac| attempt.maced_by(pieces, mac.as_slice()))
         .map(Proof::by)
