@@ -36,13 +36,14 @@ fn running() -> Running {
 impl Running {
     fn knock(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let length = body.len();
-        let mut head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n"
+        let headers = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers = headers.collect::<Vec<_>>().concat();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        self.raw(format!("{head}\r\n{body}").as_bytes())
+        self.raw(request.as_bytes())
     }
 
     fn events(&self) -> usize {
@@ -155,18 +156,7 @@ fn a_secret_is_kept_while_it_is_awaited_and_replaced_by_no_stranger() {
     assert_eq!(deliver(&host, HANDED_OVER).status, 200);
     let shown = said(&host.site, &["connections", "--json"]);
     assert!(!shown.contains(HANDED_OVER), "{shown}");
-    let Running {
-        site,
-        host,
-        _folder,
-    } = host;
-    host.kill_9().unwrap();
-    let host = site.start().unwrap();
-    let host = Running {
-        site,
-        host,
-        _folder,
-    };
+    let host = host.killed_and_started();
     assert_eq!(
         deliver(&host, HANDED_OVER).status,
         200,

@@ -44,13 +44,13 @@ impl Signed {
     fn request(&self) -> Vec<u8> {
         let Self { partner, body, .. } = self;
         let length = body.len();
-        let mut head = format!(
-            "POST /in/{partner}/acme HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Length: {length}\r\nConnection: close\r\n"
-        );
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        format!("{head}\r\n{body}").into_bytes()
+        let lines = self.headers.iter();
+        let lines = lines.map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers = lines.collect::<Vec<_>>().concat();
+        format!(
+            "POST /in/{partner}/acme HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
+        )
+        .into_bytes()
     }
 
     /// As somebody in between would change it: one byte of what is signed, and one of the
@@ -61,14 +61,12 @@ impl Signed {
             .find(|(name, _)| *name == self.partner)
             .unwrap();
         let request = String::from_utf8(self.request()).unwrap();
-        let other_body = match self.partner.as_str() {
-            "adyen" => request.replacen("1130", "1131", 1),
-            _ => {
-                let at = request.len() - 2;
-                let (before, after) = request.split_at(at);
-                let changed = if after.starts_with('x') { "y" } else { "x" };
-                format!("{before}{changed}{}", &after[1..])
-            }
+        let other_body = if self.partner == "adyen" {
+            request.replacen("1130", "1131", 1)
+        } else {
+            let (before, last) = request.split_at(request.len() - 2);
+            let changed = if last.starts_with('x') { "y" } else { "x" };
+            format!("{before}{changed}{}", &last[1..])
         };
         let from = request.find(place).unwrap() + place.len();
         // Well inside the signature, whatever stands before it.

@@ -27,7 +27,7 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) struct Running {
     pub(crate) site: Site,
     pub(crate) host: Host,
-    pub(crate) _folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Running {
@@ -50,6 +50,13 @@ impl Running {
             host,
             _folder: folder,
         }
+    }
+
+    /// The next process in the same place, after a kill.
+    pub(crate) fn killed_and_started(self) -> Self {
+        self.host.kill_9().unwrap();
+        let host = self.site.start().unwrap();
+        Self { host, ..self }
     }
 
     pub(crate) fn operator(&self) -> &Operator {
