@@ -30,13 +30,13 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Problem> {
         let binary = format!("fuzz-{name}");
         // With a target named, build scripts and macros are not instrumented.
         let build = ["build", "--release", "--package", "tidegate-fuzz"];
-        let built = cargo(build)
+        let done = cargo(build)
             .args(["--bin", &binary, "--target", &host])
             .arg("--target-dir")
             .arg(&folder)
             .env("RUSTFLAGS", INSTRUMENTATION)
             .status();
-        if !built.is_ok_and(|status| status.success()) {
+        if !done.is_ok_and(|status| status.success()) {
             return Err(format!("could not build {binary}"));
         }
         fuzz(
