@@ -25,6 +25,10 @@ const MISSING_FOR: Duration = Duration::from_secs(20);
 /// Most fetches from one origin within [`BUDGET_EVERY`].
 const BUDGET: u32 = 30;
 
+/// Most origins asked within [`BUDGET_EVERY`]: where any subdomain may be named, a stranger
+/// could otherwise have a budget for each.
+const ORIGINS_MAX: usize = 32;
+
 /// How often an origin's budget begins anew.
 const BUDGET_EVERY: Duration = Duration::from_mins(1);
 
@@ -128,6 +132,9 @@ impl<S: Clone + Eq + Hash, K> KeyCache<S, K> {
     fn spend(&self, origin: &str, now: Instant) -> Result<(), NoKey> {
         let mut budgets = lock(&self.budgets);
         budgets.retain(|_, budget| now < budget.since + BUDGET_EVERY);
+        if budgets.len() >= ORIGINS_MAX && !budgets.contains_key(origin) {
+            return Err(NoKey::Budget);
+        }
         let budget = budgets.entry(origin.to_owned()).or_insert(Budget {
             since: now,
             spent: 0,
@@ -243,5 +250,20 @@ mod tests {
         assert_eq!(*known.unwrap(), 7, "what is known stays");
         let other = cache.get(&0, "b", || partner.fetch(None, QUICK)).await;
         other.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_who_names_ever_new_origins_is_bounded() {
+        let (cache, partner) = (Cache::default(), Partner::default());
+        for source in 0..200 {
+            let origin = source.to_string();
+            let got = cache.get(&source, &origin, || partner.fetch(None, Duration::ZERO));
+            got.await.unwrap_err();
+        }
+        assert_eq!(partner.asked(), u32::try_from(ORIGINS_MAX).unwrap());
+        assert!(lock(&cache.budgets).len() <= ORIGINS_MAX);
+        advance(BUDGET_EVERY).await;
+        let got = cache.get(&200, "new", || partner.fetch(Some(7), QUICK));
+        assert_eq!(*got.await.unwrap(), 7);
     }
 }

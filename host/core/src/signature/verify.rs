@@ -110,6 +110,28 @@ pub(super) fn check(
     }
 }
 
+/// Whether what a request's signature is over has the form of a text that `is_form` knows;
+/// false where that cannot be said.
+pub(super) fn signs(
+    raw: &RawRequest,
+    scheme: &Scheme,
+    config: &SchemeConfig,
+    is_form: impl Fn(&str) -> bool,
+) -> bool {
+    let Some(content) = &scheme.content else {
+        return false;
+    };
+    let rule = scheme.timestamp.as_ref();
+    let timestamp = rule.and_then(|rule| timestamp_text(scheme, rule, raw).ok());
+    let pieces = content.resolve(&Filling {
+        raw,
+        signature: &scheme.signature,
+        timestamp: timestamp.as_deref(),
+        config,
+    });
+    pieces.is_ok_and(|pieces| std::str::from_utf8(&joined(&pieces, "")).is_ok_and(is_form))
+}
+
 /// Every item has to hold, like a request whose body it is.
 fn check_each(attempt: &Attempt<'_>, items: &[bytes::Bytes]) -> Result<Proof, Refusal> {
     let mut part = attempt.raw.clone();

@@ -47,6 +47,25 @@ fn a_certificate_that_was_fetched_counts_for_its_url_alone() {
     ));
 }
 
+/// The certificate is every customer's of a region.
+#[test]
+fn a_topic_of_another_account_is_refused_where_ones_own_is_named() {
+    let document = json!({"algorithm": "special: aws-sns", "key": "X.509 from SigningCertURL"});
+    for (topics, expected) in [
+        (&[][..], "ok"),
+        (&[("topic_arn", "other, arn")][..], "ok"),
+        (&[("topic_arn", "arn:of:another")][..], "claim"),
+    ] {
+        let bench = Bench {
+            secrets: vec![CERTIFICATE.to_owned()],
+            config: config(topics),
+            now: LATER,
+            ..Bench::new(&document, "")
+        };
+        bench.check(&sns(), |_| {}, expected);
+    }
+}
+
 #[test]
 fn a_jwk_is_fetched_by_the_id_that_the_token_names() {
     let document = json!({

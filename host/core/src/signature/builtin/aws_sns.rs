@@ -2,7 +2,8 @@
 //!
 //! The message says where its certificate is. Only `sns.<region>.amazonaws.com` (and the
 //! same in China) over https is believed, and only a path that ends in `.pem`: whoever may
-//! choose another URL may sign anything.
+//! choose another URL may sign anything. The certificate is the same for every customer of the
+//! region, so that it does not say whose topic it is: `{config:topic_arn}` does.
 
 use std::borrow::Cow;
 
@@ -10,12 +11,15 @@ use super::{WebUrl, check_age, signed_content};
 use crate::pointer::JsonPointer;
 use crate::signature::algorithm::PublicAlgorithm;
 use crate::signature::fetched::{KeySource, KeySourceKind};
-use crate::signature::refusal::{Malformed, Refusal};
+use crate::signature::refusal::{ClaimFault, Malformed, Refusal};
 use crate::signature::request::RawRequest;
 use crate::signature::verify::{Attempt, Proof};
 
 /// Where certificates are believed, for people.
 const ALLOWED: &str = "https://sns.<region>.amazonaws.com/….pem";
+
+/// The configured topic; several with commas between them.
+const TOPIC: &str = "topic_arn";
 
 /// Signed of a notification, in this order; those that are there.
 const NOTIFICATION: [&str; 6] = [
@@ -60,8 +64,22 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Result<Proof, Refusal> {
         }
     }
     let proof = signed_content(attempt, algorithm, content.as_bytes())?;
+    check_topic(attempt)?;
     check_age(attempt)?;
     Ok(proof)
+}
+
+/// Whether the topic is one of those that are configured, where any is.
+fn check_topic(attempt: &Attempt<'_>) -> Result<(), Refusal> {
+    let Some(topics) = attempt.config.get(TOPIC) else {
+        return Ok(());
+    };
+    let found = field(&attempt.raw.body, "TopicArn")?;
+    let known = found.is_some_and(|found| topics.split(',').any(|topic| topic.trim() == found));
+    known.then_some(()).ok_or_else(|| Refusal::Claim {
+        claim: "TopicArn".to_owned(),
+        why: ClaimFault::Other,
+    })
 }
 
 /// The certificate that a message names.

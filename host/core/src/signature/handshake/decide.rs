@@ -11,6 +11,7 @@ use crate::signature::request::{HeaderName, RawRequest, VerifiedRequest};
 use crate::signature::scheme::Scheme;
 use crate::signature::secret::Secret;
 use crate::signature::source::Source;
+use crate::signature::verify;
 use crate::time::Timestamp;
 
 /// The methods that carry events.
@@ -61,6 +62,14 @@ impl Handshake {
         now: Timestamp,
     ) -> Option<Outcome> {
         let (raw, context) = (request.raw(), Context { keys, now });
+        // Its signature may be one that this endpoint gave to whoever asked with that text.
+        let gives_away = |handshake: &Self| {
+            handshake.action.is_mac_of_short_hex()
+                && verify::signs(raw, scheme, keys.config(), is_short_hex)
+        };
+        if list.iter().any(gives_away) {
+            return Some(Outcome::Refuse { status: 403 });
+        }
         list.iter()
             .filter(|handshake| handshake.is_meant(raw))
             .find_map(|handshake| handshake.signed(raw, context))
@@ -192,6 +201,19 @@ impl Handshake {
             Some(mac) => self.answer(challenge, raw, &mac, context),
             None => Some(Outcome::Refuse { status: 403 }),
         }
+    }
+}
+
+impl Action {
+    /// Whether it gives the MAC of a text to whoever asks with one of twenty-odd hex digits.
+    const fn is_mac_of_short_hex(&self) -> bool {
+        matches!(
+            self,
+            Self::Mac {
+                guard: MacGuard::ShortHex,
+                ..
+            }
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::signature::request::{RawRequest, VerifiedRequest};
 use crate::signature::scheme::Scheme;
-use crate::signature::verify::Proof;
+use crate::signature::verify::{Proof, verify};
 use crate::signature::{KeySet, Preset};
 use crate::time::Timestamp;
 
@@ -181,6 +181,24 @@ fn a_mac_is_given_only_for_what_can_be_no_payload() {
     check("20f9f8ed05f77439fe", "refuse 403");
     check("PG5vdGlmaWNhdGlvbj4K", "refuse 403");
     check("", "refuse 403");
+}
+
+/// What a challenge was answered with is a signature over that text: as an event it proves
+/// nothing.
+#[test]
+fn a_mac_that_was_given_away_opens_nothing() {
+    let config = [("public_key".to_owned(), "pk".to_owned())]
+        .into_iter()
+        .collect();
+    let scheme = Preset::find("braintree").unwrap().scheme();
+    let secret = Secret::new(b"private".to_vec()).unwrap();
+    let keys = KeySet::prepare_with(scheme, [secret], &config).unwrap();
+    let body = "bt_signature=pk%7C3077328431565fee44b856ee88190b8a2abd06e4\
+        &bt_payload=20f9f8ed05f77439fe955c977e4c8a53";
+    let raw = raw("POST", "", &[], body);
+    let verified = verify(raw, scheme, &keys, None, NOW).unwrap();
+    let outcome = Handshake::after(of("braintree"), &verified, scheme, &keys, NOW);
+    assert_eq!(words(outcome), "refuse 403");
 }
 
 #[test]
