@@ -118,7 +118,7 @@ impl Story {
         let wanted = format!("tidegate.alert.{kind}");
         for one in self.told().iter().filter(|one| one.path == "/hook") {
             let notice = one.json();
-            if notice["type"] == *wanted {
+            if notice["type"] == *wanted && !is_beside(&notice["data"]) {
                 let rule = notice["data"]["rule"].as_str().unwrap();
                 *by_rule.entry(rule.to_owned()).or_default() += 1;
             }
@@ -156,7 +156,8 @@ impl Story {
 
     fn standing(&self) -> Vec<Value> {
         let alerts = self.operator().get("/v1/alerts").unwrap();
-        alerts["items"].as_array().unwrap().clone()
+        let items = alerts["items"].as_array().unwrap().iter();
+        items.filter(|alert| !is_beside(alert)).cloned().collect()
     }
 
     fn begin_five(&self) {
@@ -193,6 +194,12 @@ impl Story {
         assert_eq!(self.send("good-again", &issue(2)), 200);
         self.answers.store(true, Ordering::Relaxed);
     }
+}
+
+/// Other work than the slow sink's grows old as well while a receiver is away or the store
+/// takes nothing: when depends on the machine.
+fn is_beside(alert: &Value) -> bool {
+    alert["rule"] == "backlog-age" && alert["subject"] != "sink slow"
 }
 
 fn sections(told: SocketAddr, apps: SocketAddr, script_file: &std::path::Path) -> String {
